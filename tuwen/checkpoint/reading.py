@@ -1,0 +1,103 @@
+"""Read published weight files: every tensor under the name it has there, mapped into memory, nothing ever run."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from tuwen.checkpoint.pickles import PickleError
+from tuwen.checkpoint.recognise import examine, extra_of
+from tuwen.checkpoint.records import SIZES, Storage, Stored, plain
+from tuwen.errors import CheckpointError
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A weight file.
+
+    container: "torch-zip", "torch-legacy" or "safetensors".
+    tensors: the state dict, exactly as named in the file and in its order; the values lie in the file until touched.
+    extra: the plain data beside it (epoch, step, name; a safetensors file's metadata; the optimizer where asked for).
+    notes: what was left out and why, one sentence each.
+    """
+
+    path: Path
+    container: str
+    tensors: dict[str, Tensor]
+    extra: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read(path: Path | str, optimizer: bool = False) -> Checkpoint:
+    """Read a PyTorch file, a safetensors file, the index of a sharded one, or a folder with one of them.
+
+    optimizer: also put the optimizer's state, with its tensors, into `extra["optimizer"]`.
+    Raises CheckpointError naming the file and what it is instead, or what in it was refused.
+    """
+    path = Path(path)
+    found, parts = examine(path)
+    if found.reason:
+        raise CheckpointError(found.reason)
+    tensors: dict[str, Tensor] = {}
+    notes: list[str] = []
+    extra: dict[str, Any] = {}
+    for part in parts:
+        maker = _Maker(part.content.data)
+        tensors |= {name: maker.tensor(stored) for name, stored in part.tensors.items()}
+        plain_data, left_out = extra_of(part)
+        extra |= plain_data
+        if optimizer and "optimizer" in left_out:
+            left_out.remove("optimizer")
+            try:
+                extra["optimizer"] = plain(part.beside["optimizer"], maker.tensor)
+            except PickleError as error:
+                raise CheckpointError(f"{path.name} is damaged: {error}; download or copy it again") from error
+        notes += part.notes + [f"left out: {name}" for name in left_out]
+    return Checkpoint(path, found.container, tensors, extra, notes)
+
+
+class _Maker:
+    """Tensors over the bytes of one file; those that share a storage there share it here."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self.data = data
+        self.made: dict[tuple[Storage, str], Tensor] = {}
+
+    def tensor(self, stored: Stored) -> Tensor:
+        key = (stored.storage, stored.dtype)
+        if key not in self.made:
+            self.made[key] = self.elements(stored.storage, stored.dtype)
+        return self.made[key].as_strided(stored.shape, stored.strides, stored.offset)
+
+    def elements(self, storage: Storage, name: str) -> Tensor:
+        """All of a storage, as one row of numbers."""
+        dtype: torch.dtype = getattr(torch, name)
+        count = storage.size_bytes // SIZES[name]
+        if not count:
+            return torch.empty(0, dtype=dtype)
+        if storage.position % SIZES[name]:  # a legacy file packs without gaps, and some kernels need aligned numbers
+            end = storage.position + storage.size_bytes
+            return torch.frombuffer(bytearray(self.data[storage.position : end]), dtype=dtype, count=count)
+        return torch.frombuffer(self.data, dtype=dtype, count=count, offset=storage.position)
+
+
+def strip_prefix(named: Mapping[str, Value], prefix: str = "module.") -> dict[str, Value]:
+    """The same without a wrapper's prefix ("module.", as DistributedDataParallel adds) where a name has it.
+
+    Raises CheckpointError where two names would become one.
+    """
+    stripped: dict[str, Value] = {}
+    for name, value in named.items():
+        short = name.removeprefix(prefix)
+        if short in stripped:
+            raise CheckpointError(f"{short} comes twice, with and without {prefix!r}: keep one of them")
+        stripped[short] = value
+    return stripped

@@ -1,0 +1,236 @@
+"""What `tuwen.load` returns: a model that takes pictures and texts as people have them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from tuwen import checkpoint, models
+from tuwen.errors import InputError, UnsupportedTask, UsageError
+from tuwen.nn.heads import unit
+from tuwen.processing.prefetch import prepared
+from tuwen.processing.processor import Processor
+from tuwen.types import Images
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tuwen.tasks.classify import Label
+    from tuwen.types import Picture
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+TOKENS_AT_ONCE = 2048  # of one packed pass on a CPU: large enough for its matrix products, small enough for its caches
+TOKENS_AT_ONCE_ON_GPU = 32_768
+FUSION_TASKS = ("match", "answer", "ground", "fill", "choose", "image_state", "text_state", "fuse")
+
+
+class Model:
+    """A published (or trained) model with its processor.
+
+    family, variant: names as in `tuwen models`; module: the `torch.nn.Module`, weights under tuwen's own names;
+    processor: tokenizer and picture pipeline; tasks, languages: what it can do and in which languages.
+    """
+
+    def __init__(
+        self,
+        family: str,
+        module: nn.Module,
+        processor: Processor,
+        variant: str | None = None,
+        languages: Sequence[str] = ("zh",),
+        device: str | torch.device | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        self.family = family
+        self.variant = variant
+        self.processor = processor
+        self.languages = tuple(languages)
+        self.tasks = models.family(family).TASKS
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.dtype = torch_dtype(dtype)
+        self.module = module.to(self.device, self.dtype).eval()
+
+    @property
+    def logit_scale(self) -> float:
+        """What multiplies the cosine before a softmax: 100 in the published models."""
+        return float(self.module.scale())
+
+    @property
+    def embedding(self) -> int:
+        """Width E of the features."""
+        return int(self.module.config.embedding)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with any weight and any rule of preprocessing: vectors of two fingerprints never mix."""
+        parts = checkpoint.digest(self.module.state_dict()) + self.processor.fingerprint()
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        parameters = sum(p.numel() for p in self.module.parameters())
+        name = f"{self.family}/{self.variant}" if self.variant else self.family
+        return f"<tuwen.Model {name}: {parameters / 1e6:.1f} M parameters, {self.device}, {str(self.dtype)[6:]}>"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in FUSION_TASKS:
+            able = [other for other, published in models.PUBLISHED.items() if name in published.tasks]
+            which = f"these can: {', '.join(able)}" if able else "that takes a fusion model, and this version has none yet"
+            raise UnsupportedTask(f"{self.family} models cannot {name}; {which}")
+        raise AttributeError(f"'Model' object has no attribute {name!r}")
+
+    # -- features ----------------------------------------------------------------------------------------------------
+
+    def encode_image(
+        self,
+        images: Picture | Sequence[Picture],
+        batch_size: int = 32,
+        progress: bool = False,
+        normalize: bool = True,
+        workers: int = 4,
+    ) -> Tensor:
+        """Pictures -> features (N, E), float32 on the CPU, of unit length unless normalize=False.
+
+        images: a path, the bytes of a file, a PIL picture, a uint8 array (H, W, 3) or (H, W), or a list of these. `workers` threads
+        decode ahead of the tower. A picture that cannot be read is an InputError that names it; `embed_images` skips and reports.
+        """
+        pictures = as_list(images)
+        rows: list[Tensor] = []
+        for _, features in self.embed_images(pictures, batch_size, progress, normalize, workers, on_error=None):
+            rows.append(features)
+        return torch.cat(rows) if rows else torch.empty(0, self.embedding)
+
+    def embed_images(
+        self,
+        images: Sequence[Picture],
+        batch_size: int = 32,
+        progress: bool = False,
+        normalize: bool = True,
+        workers: int = 4,
+        on_error: Callable[[int, InputError], None] | None = None,
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """The same as a stream: (numbers of the pictures, features (B, E)), batch by batch in order.
+
+        on_error(number, error) is told of every picture that cannot be read, which is then left out; None raises instead.
+        """
+        ready: list[Tensor] = []
+        numbers: list[int] = []
+        pin = self.device.type == "cuda"
+        stream = prepared(images, self.processor.image, workers)
+        for number, pixels in tqdm(stream, total=len(images), unit="image", disable=not progress):
+            if isinstance(pixels, InputError):
+                if on_error is None:
+                    raise pixels
+                on_error(number, pixels)
+                continue
+            ready.append(torch.from_numpy(pixels))
+            numbers.append(number)
+            if len(ready) == batch_size:
+                yield numbers, self._encode_pixels(torch.stack(ready), normalize, pin)
+                ready, numbers = [], []
+        if ready:
+            yield numbers, self._encode_pixels(torch.stack(ready), normalize, pin)
+
+    @torch.inference_mode()
+    def _encode_pixels(self, pixels: Tensor, normalize: bool, pin: bool) -> Tensor:
+        """pixels (B, R, R, 3) uint8 -> (B, E). Whole numbers travel to the device: a quarter of the bytes of floats."""
+        pixels = pixels.pin_memory() if pin else pixels
+        images = Images(self.processor.image.normalise(pixels.to(self.device, non_blocking=pin)))
+        features = self.module.encode_image(Images(images.pixels.to(self.dtype))).float()
+        return (unit(features) if normalize else features).cpu()
+
+    @torch.inference_mode()
+    def encode_text(
+        self,
+        texts: str | Sequence[str],
+        batch_size: int | None = None,
+        progress: bool = False,
+        normalize: bool = True,
+        quotes: str | None = None,
+    ) -> Tensor:
+        """Texts -> features (N, E), float32 on the CPU, of unit length unless normalize=False, in the order asked.
+
+        Texts of different lengths are packed: no time is spent on padding. batch_size limits the texts of one pass; by default passes
+        hold about 2,000 tokens on a CPU. quotes="straight" tokenizes as the original's data loaders do (see `WordPiece`).
+        """
+        asked = [texts] if isinstance(texts, str) else list(texts)
+        if not asked:
+            return torch.empty(0, self.embedding)
+        ids = self.processor.ids(asked, quotes=quotes)
+        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+        features = torch.empty(len(ids), self.embedding)
+        with tqdm(total=len(ids), unit="text", disable=not progress) as bar:
+            for rows in self._passes(ids, order, batch_size):
+                packed, inner = self.processor.packed([ids[row] for row in rows])
+                encoded = self.module.encode_text(packed.to(self.device)).float()
+                features[torch.tensor(rows)[torch.tensor(inner)]] = (unit(encoded) if normalize else encoded).cpu()
+                bar.update(len(rows))
+        return features
+
+    def _passes(self, ids: list[list[int]], order: list[int], batch_size: int | None) -> Iterator[list[int]]:
+        """`order` cut into passes of a bounded number of tokens, or of texts."""
+        budget = TOKENS_AT_ONCE if self.device.type == "cpu" else TOKENS_AT_ONCE_ON_GPU
+        rows: list[int] = []
+        tokens = 0
+        for row in order:
+            full = len(rows) == batch_size if batch_size else tokens + len(ids[row]) > budget
+            if rows and full:
+                yield rows
+                rows, tokens = [], 0
+            rows.append(row)
+            tokens += len(ids[row])
+        if rows:
+            yield rows
+
+    # -- what features are for ----------------------------------------------------------------------------------------
+
+    def similarity(self, images: Picture | Sequence[Picture] | Tensor, texts: str | Sequence[str] | Tensor) -> Tensor:
+        """Cosines (N, M), pictures down, texts across; features of unit length may be given in place of either."""
+        image = images if isinstance(images, Tensor) else self.encode_image(images)
+        text = texts if isinstance(texts, Tensor) else self.encode_text(texts)
+        return image @ text.T
+
+    def classify(
+        self,
+        images: Picture | Sequence[Picture] | Tensor,
+        labels: Sequence[str],
+        templates: str | Sequence[str] = "zh",
+        top_k: int | None = None,
+    ) -> list[list[Label]]:
+        """Zero-shot classification: for each picture its labels, best first, with probability and cosine.
+
+        templates: "zh", "en", or own texts with {} where the label goes; each label is the mean of its filled templates.
+        """
+        from tuwen.tasks.classify import classify
+
+        return classify(self, images, labels, templates, top_k)
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path, dtype: str | None = None) -> None:
+        """Write model.safetensors, config.json, tokenizer.json and preprocessor.json; `tuwen.load(folder)` gives them back bit for bit.
+
+        dtype="float16" halves the file; norms, tables and the scale are rounded like everything else.
+        """
+        from tuwen.loading import save
+
+        save(self, Path(folder), dtype)
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The torch type of a name such as "bfloat16"; UsageError for any other."""
+    if name not in DTYPES:
+        raise UsageError(f"dtype is {name!r}: it must be one of {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def as_list(images: Any) -> list[Any]:
+    """One picture or several -> a list of pictures."""
+    return list(images) if isinstance(images, list | tuple) else [images]

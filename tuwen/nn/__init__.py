@@ -1,0 +1,1 @@
+"""Shared blocks: tensors in, tensors out; they know no family."""

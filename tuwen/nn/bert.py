@@ -1,0 +1,105 @@
+"""The post-norm BERT encoder, over padded or packed texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tuwen.nn.attention import Attention, FeedForward, Runs
+from tuwen.types import PackedTexts, Texts
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """Sizes of a BERT encoder; `positions` is the longest text, `segments` the number of token types."""
+
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+    hidden: int
+    positions: int = 512
+    segments: int = 2
+    activation: str = "gelu"
+    eps: float = 1e-12
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    initializer_range: float = 0.02
+
+
+class Embeddings(nn.Module):
+    """Word, position and segment tables, added and normalised."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.words = nn.Embedding(config.vocabulary, config.width)
+        self.positions = nn.Embedding(config.positions, config.width)
+        self.segments = nn.Embedding(config.segments, config.width)
+        self.norm = nn.LayerNorm(config.width, eps=config.eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
+        """ids (...), positions and segments of a shape that broadcasts to it -> (..., D)."""
+        # Without segments every token takes row 0 of their table.
+        kinds = self.segments.weight[0] if segments is None else self.segments(segments)
+        return self.dropout(self.norm(self.words(ids) + kinds + self.positions(positions)))
+
+
+class Block(nn.Module):
+    """Post-norm: attend, add, normalise; think, add, normalise."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.attention = Attention(config.width, config.heads, config.attention_dropout)
+        self.norm_attention = nn.LayerNorm(config.width, eps=config.eps)
+        self.mlp = FeedForward(config.width, config.hidden, config.activation)
+        self.norm_mlp = nn.LayerNorm(config.width, eps=config.eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, runs: Runs | None = None) -> Tensor:
+        """x (B, T, D) with mask (B, T), or packed x (N, D) with runs; same shape out."""
+        x = self.norm_attention(x + self.dropout(self.attention(x, mask, runs)))
+        return self.norm_mlp(x + self.dropout(self.mlp(x)))
+
+
+class Bert(nn.Module):
+    """Token ids -> states after every layer."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """BERT's start: tables and weights normal with `initializer_range`, biases 0, norms 1 and 0."""
+        for module in self.modules():
+            weight = getattr(module, "weight", None)
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+            elif weight is not None:
+                nn.init.normal_(weight, std=self.config.initializer_range)
+                if getattr(module, "bias", None) is not None:
+                    nn.init.zeros_(module.bias)
+
+    def states(self, texts: Texts | PackedTexts) -> list[Tensor]:
+        """States after the embeddings and after each layer: (B, T, D) for padded texts, (N, D) for packed ones."""
+        if isinstance(texts, PackedTexts):
+            mask, runs = None, texts.runs
+            x = self.embeddings(texts.ids, texts.positions, None)
+        else:
+            mask, runs = texts.mask, None
+            positions = torch.arange(texts.ids.shape[1], device=texts.ids.device)
+            x = self.embeddings(texts.ids, positions, texts.segments)
+        states = [x]
+        for block in self.blocks:
+            states.append(block(states[-1], mask, runs))
+        return states
+
+    def forward(self, texts: Texts | PackedTexts) -> Tensor:
+        """-> the state of each text's first token, (B, D), in the order of the texts."""
+        last = self.states(texts)[-1]
+        return last[texts.starts] if isinstance(texts, PackedTexts) else last[:, 0]

@@ -1,0 +1,97 @@
+"""The CLIP vision transformer: patches, a class token, pre-norm blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tuwen.nn.attention import Attention, FeedForward
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """Sizes of a vision transformer; image_size and patch_size in pixels."""
+
+    image_size: int
+    patch_size: int
+    width: int
+    layers: int
+    heads: int
+    hidden: int | None = None  # of the feed-forward networks; four times the width unless given
+    activation: str = "quick_gelu"
+    eps: float = 1e-5
+
+    @property
+    def side(self) -> int:
+        """Patches along one edge."""
+        return self.image_size // self.patch_size
+
+
+class Block(nn.Module):
+    """Pre-norm: look around, then think, each added to what was there."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.norm_attention = nn.LayerNorm(config.width, eps=config.eps)
+        self.attention = Attention(config.width, config.heads)
+        self.norm_mlp = nn.LayerNorm(config.width, eps=config.eps)
+        self.mlp = FeedForward(config.width, config.hidden or 4 * config.width, config.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, D) -> (B, T, D)."""
+        x = x + self.attention(self.norm_attention(x))
+        return x + self.mlp(self.norm_mlp(x))
+
+
+class ViT(nn.Module):
+    """pixels -> one vector a picture: the class token after the last block, normalised by a LayerNorm, not to unit length."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patches = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size, bias=False)
+        self.class_token = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
+        self.positions = nn.Parameter(torch.randn(1 + config.side**2, config.width) * config.width**-0.5)
+        self.norm_in = nn.LayerNorm(config.width, eps=config.eps)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm_out = nn.LayerNorm(config.width, eps=config.eps)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """pixels (B, 3, R, R) -> tokens (B, 1 + P, D): the class token, then patches row by row, positions added."""
+        patches = self.patches(pixels.to(self.patches.weight.dtype)).flatten(2).transpose(1, 2)  # (B, P, D)
+        first = self.class_token.to(patches.dtype).expand(len(patches), 1, -1)
+        return torch.cat([first, patches], dim=1) + self.positions.to(patches.dtype)
+
+    def states(self, pixels: Tensor, patch_dropout: float = 0.0) -> list[Tensor]:
+        """States (B, T, D) before the first block and after each; patches are dropped at random first if asked."""
+        tokens = self.embed(pixels)
+        if patch_dropout:
+            tokens = drop_patches(tokens, patch_dropout)
+        states = [self.norm_in(tokens)]
+        for block in self.blocks:
+            states.append(block(states[-1]))
+        return states
+
+    def forward(self, pixels: Tensor, patch_dropout: float = 0.0) -> Tensor:
+        """pixels (B, 3, R, R) -> (B, D)."""
+        return self.pool(self.states(pixels, patch_dropout)[-1])
+
+    def pool(self, states: Tensor) -> Tensor:
+        """states (B, T, D) of the last block -> (B, D)."""
+        return self.norm_out(states[:, 0])
+
+
+def drop_patches(tokens: Tensor, ratio: float, noise: Tensor | None = None) -> Tensor:
+    """Keep a random int(P * (1 - ratio)) of the P patches, a different set for each picture (FLIP, arXiv 2212.00794).
+
+    tokens (B, 1 + P, D) -> (B, 1 + kept, D). noise (B, P), uniform, decides: the patches of lowest noise stay, in the order of their
+    noise as in Chinese-CLIP's `random_masking`; the class token always stays first.
+    """
+    batch, length, width = tokens.shape
+    if noise is None:
+        noise = torch.rand(batch, length - 1, device=tokens.device)
+    kept = noise.argsort(dim=1)[:, : int((length - 1) * (1 - ratio))]  # (B, kept)
+    patches = tokens[:, 1:].gather(1, kept[:, :, None].expand(-1, -1, width))
+    return torch.cat([tokens[:, :1], patches], dim=1)

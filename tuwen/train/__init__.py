@@ -1,0 +1,1 @@
+"""Recipes, the loop, optimizers and schedules, saved states."""
