@@ -80,7 +80,7 @@ def imports(file: Path) -> list[Import]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [target(file, node, alias.name) for alias in node.names]
+            names = [target(file, node, alias.name) for alias in node.names if alias.name != "__version__"]  # a string
         else:
             continue
         found += [Import(file, node.lineno, name, id(node) not in inside) for name in names]

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 from tuwen.metrics import recall_at
-from tuwen.nn.heads import unit
 from tuwen.scenes.pack import glyphs
 from tuwen.scenes.render import render
 from tuwen.scenes.scene import Scene, make, portrait
 from tuwen.scenes.words import caption, names
+from tuwen.tasks.classify import class_features
 
 if TYPE_CHECKING:
     from tuwen.model import Model
@@ -64,14 +62,5 @@ def distinct(split: str, count: int) -> list[Scene]:
     return found
 
 
-def class_features(model: Model, labels: Sequence[str], templates: Sequence[str]) -> Tensor:
-    """(C, E), unit length: for each label the mean over its filled templates, each normalised first."""
-    texts = [template.replace("{}", label) for label in labels for template in templates]
-    features = model.encode_text(texts, quotes="straight").view(len(labels), len(templates), -1)
-    return unit(features.mean(dim=1))
-
-
 def _draw(scenes: Sequence[Scene]) -> list[object]:
     return [render(scene, DRAWN) for scene in scenes]
-
-

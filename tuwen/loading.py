@@ -126,7 +126,11 @@ def read_config(config: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(config, Mapping):
         return dict(config)
     path = Path(config)
-    files = sorted(path.glob("*.json"), key=lambda file: "text_hidden_size" in _read_json(file)) if path.is_dir() else [path]
+    files = (
+        sorted(path.glob("*.json"), key=lambda file: "text_hidden_size" in _read_json(file))
+        if path.is_dir()
+        else [path]
+    )
     if not files:
         raise InputError(f"{path} holds no JSON file")
     merged: dict[str, Any] = {}
@@ -240,7 +244,9 @@ def _load_own(source: Source, device: str | torch.device | None, dtype: str) -> 
         module_of = models.family(settings["family"])
         sizes = module_of.config_from(settings["config"])
     except KeyError as error:
-        raise InputError(f"{source.folder / CONFIG} lacks or does not know {error}: it is not a folder that tuwen saved") from None
+        raise InputError(
+            f"{source.folder / CONFIG} lacks or does not know {error}: it is not a folder that tuwen saved"
+        ) from None
     tensors = checkpoint.read(source.folder / WEIGHTS).tensors
     module = assemble(module_of, sizes, tensors, str(source.folder / WEIGHTS))
     processor = Processor.load(source.folder)

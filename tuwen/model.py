@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from tuwen.errors import InputError, UnsupportedTask, UsageError
 from tuwen.nn.heads import unit
 from tuwen.processing.prefetch import prepared
 from tuwen.processing.processor import Processor
+from tuwen.processing.wordpiece import straight_quotes
 from tuwen.types import Images
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ class Model:
     def __getattr__(self, name: str) -> NoReturn:
         if name in FUSION_TASKS:
             able = [other for other, published in models.PUBLISHED.items() if name in published.tasks]
-            which = f"these can: {', '.join(able)}" if able else "that takes a fusion model, and this version has none yet"
+            which = (
+                f"these can: {', '.join(able)}" if able else "that takes a fusion model, and this version has none yet"
+            )
             raise UnsupportedTask(f"{self.family} models cannot {name}; {which}")
         raise AttributeError(f"'Model' object has no attribute {name!r}")
 
@@ -163,7 +165,9 @@ class Model:
         asked = [texts] if isinstance(texts, str) else list(texts)
         if not asked:
             return torch.empty(0, self.embedding)
-        ids = self.processor.ids(asked, quotes=quotes)
+        if quotes not in (None, "keep", "straight"):
+            raise UsageError(f"quotes is {quotes!r}: it must be 'keep' or 'straight'")
+        ids = self.processor.ids([straight_quotes(text) for text in asked] if quotes == "straight" else asked)
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         features = torch.empty(len(ids), self.embedding)
         with tqdm(total=len(ids), unit="text", disable=not progress) as bar:

@@ -23,7 +23,14 @@ DTYPES = (
 def weights() -> dict[str, Tensor]:
     whole = torch.randn(4, 6)
     named = {f"z.{place}": torch.arange(4).reshape(2, 2).to(dtype) for place, dtype in enumerate(DTYPES)}
-    return {"logit_scale": torch.tensor(2.6), "text": whole.T, "b": whole[1:3], "a": torch.empty(0, 2), "名": whole, **named}
+    return {
+        "logit_scale": torch.tensor(2.6),
+        "text": whole.T,
+        "b": whole[1:3],
+        "a": torch.empty(0, 2),
+        "名": whole,
+        **named,
+    }
 
 
 def assert_equal_bits(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -131,7 +138,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
 
 @pytest.mark.parametrize("write", [write_original, write_safetensors])
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, write: Any) -> None:
-    with pytest.raises(CheckpointError, match="cannot write .*nowhere"):
+    with pytest.raises(CheckpointError, match=r"cannot write .*nowhere"):
         write(tmp_path / "nowhere" / "a", {"a": torch.ones(2)}, {})
 
 

@@ -58,10 +58,17 @@ def map_file(path: Path) -> mmap.mmap:
 # -- torch 1.6 and later: a zip archive with one pickle, and one uncompressed entry per storage
 
 
-def open_torch_zip(path: Path, data: mmap.mmap) -> Content:
+def list_zip(path: Path) -> dict[str, zipfile.ZipInfo] | None:
+    """The entries of a zip archive by name, or None where its directory, which is at the end, is missing or broken."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {entry.filename: entry for entry in archive.infolist()}
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error):
+        return None
+
+
+def open_torch_zip(path: Path, data: mmap.mmap, entries: dict[str, zipfile.ZipInfo]) -> Content:
     """`data.pkl` with its storages placed in the file."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {entry.filename: entry for entry in archive.infolist()}
     name = next(name for name in entries if name.endswith("/data.pkl") or name == "data.pkl")
     root = name.removesuffix("data.pkl")
     if f"{root}byteorder" in entries and _entry(data, entries[f"{root}byteorder"]) == b"big":
@@ -182,7 +189,7 @@ def open_safetensors(path: Path, data: mmap.mmap) -> Content:
         raise DamagedError(f"its header of {length:,} bytes does not fit in the {len(data):,} bytes that are here")
     try:
         header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_once)
-        metadata = header.pop("__metadata__", {})
+        metadata = dict(header.pop("__metadata__", {}))
         tensors = {name: _described(entry, 8 + length, len(data)) for name, entry in header.items()}
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, PickleError) as error:
         raise DamagedError(f"its header cannot be read ({error})") from error

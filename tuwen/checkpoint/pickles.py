@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-# Weights lie outside the pickle, which holds only names, shapes and settings: 100,000 tensors need less than this.
+# Weights lie outside the pickle, which holds only names, shapes and settings: 50,000 tensors need less than this,
+# and a file made to exhaust the machine gets no further.
 LARGEST_PICKLE_BYTES = 16 << 20
+MOST_OPERATIONS = 4_000_000
 DEEPEST = 64
 
 
@@ -71,9 +73,10 @@ def read_pickle(
     start = stream.tell()
     try:
         # genops only asks for read, readline and tell; its stub wants a whole IO[bytes].
-        for operation, argument, position in pickletools.genops(stream):  # type: ignore[arg-type]
-            if (position or 0) - start > LARGEST_PICKLE_BYTES:
-                raise PickleError(f"the pickle is larger than {LARGEST_PICKLE_BYTES >> 20} MiB")
+        operations = pickletools.genops(stream)  # type: ignore[arg-type]
+        for count, (operation, argument, position) in enumerate(operations):
+            if (position or 0) - start > LARGEST_PICKLE_BYTES or count > MOST_OPERATIONS:
+                raise PickleError("its pickle is far larger than that of any weight file")
             machine.step(operation.name, argument)
         machine.reading.value = machine.stack.pop()
     except (PickleError, ValueError, LookupError, TypeError, OverflowError, struct.error) as error:
@@ -204,7 +207,8 @@ class _Machine:
 
     # -- names, calls and objects
 
-    def find(self, name: str) -> Any:
+    def find(self, module: str, name: str) -> Any:
+        name = f"{_MODERN.get(module, module)}.{name}"
         if name in self.known:
             return self.known[name]
         self.reading.foreign.append(name)
@@ -212,14 +216,14 @@ class _Machine:
 
     def do_global(self, argument: str) -> None:
         module, name = argument.split(" ", 1)
-        self.stack.append(self.find(f"{module}.{name}"))
+        self.stack.append(self.find(module, name))
 
     def do_stack_global(self, _: Any) -> None:
         name = self.stack.pop()
         module = self.stack.pop()
         if not (isinstance(module, str) and isinstance(name, str)):
             raise PickleError("a name that is no string")
-        self.stack.append(self.find(f"{module}.{name}"))
+        self.stack.append(self.find(module, name))
 
     def call(self, function: Any, arguments: Any) -> Any:
         if isinstance(function, Foreign):
@@ -241,7 +245,7 @@ class _Machine:
     def do_inst(self, argument: str) -> None:
         arguments = tuple(self.marked())
         module, name = argument.split(" ", 1)
-        self.stack.append(self.call(self.find(f"{module}.{name}"), arguments))
+        self.stack.append(self.call(self.find(module, name), arguments))
 
     def do_obj(self, _: Any) -> None:
         function, *arguments = self.marked()
@@ -266,6 +270,8 @@ class _Machine:
         self.stack.append(self.persistent(argument))
 
 
+# Protocol 2, which torch writes, names modules as Python 2 did.
+_MODERN = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY: dict[str, Callable[[], Any]] = {

@@ -15,6 +15,7 @@ from tuwen.checkpoint.containers import (
     LEGACY_START,
     Content,
     DamagedError,
+    list_zip,
     map_file,
     open_safetensors,
     open_torch_legacy,
@@ -93,7 +94,7 @@ def examine(path: Path) -> tuple[Look, list[Weights]]:
         return _cannot("missing", "", f"{path} does not exist"), []
     except OSError as error:
         return _cannot("unreadable", "", f"{path} cannot be opened: {error.strerror or error}"), []
-    except (DamagedError, PickleError, zipfile.BadZipFile) as error:
+    except (DamagedError, PickleError) as error:
         return _cannot("damaged", "", f"{path.name} is damaged: {error}; download or copy it again"), []
 
 
@@ -109,7 +110,7 @@ def _file(path: Path) -> tuple[Look, list[Weights]]:
         return _zip(path)
     if head.startswith(LEGACY_START):
         return _described(open_torch_legacy(path, map_file(path)))
-    if len(head) > 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
+    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
         return _described(open_safetensors(path, map_file(path)))
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return _pickle(path, map_file(path)), []
@@ -121,18 +122,16 @@ def _file(path: Path) -> tuple[Look, list[Weights]]:
 
 
 def _zip(path: Path) -> tuple[Look, list[Weights]]:
-    data = map_file(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:
+    data, entries = map_file(path), list_zip(path)
+    if entries is None:
         what = f"cut short: the {len(data):,} bytes here begin like a PyTorch file or zip archive but do not end as one"
         return _cannot("truncated", what, f"{path.name} is {what}; download or copy it again"), []
+    names = list(entries)
     ends = {name.rsplit("/", 1)[-1] for name in names}
     if "data.pkl" in ends and "constants.pkl" in ends:
-        return _torchscript(path, data), []
+        return _torchscript(path, data, entries), []
     if "data.pkl" in ends:
-        return _described(open_torch_zip(path, data))
+        return _described(open_torch_zip(path, data, entries))
     if any(name.endswith(".npy") for name in names):
         what = "a numpy archive (.npz)"
     elif any(name.startswith("word/") or name == "[Content_Types].xml" for name in names):
@@ -142,9 +141,9 @@ def _zip(path: Path) -> tuple[Look, list[Weights]]:
     return _cannot("zip", what, f"{path.name} is {what}: if weights are inside, unpack it and name the file"), []
 
 
-def _torchscript(path: Path, data: mmap.mmap) -> Look:
+def _torchscript(path: Path, data: mmap.mmap, entries: dict[str, zipfile.ZipInfo]) -> Look:
     try:
-        root = open_torch_zip(path, data).value
+        root = open_torch_zip(path, data, entries).value
     except (DamagedError, PickleError):
         root = None
     parts = root.state if isinstance(root, Foreign) and isinstance(root.state, dict) else {}
@@ -174,7 +173,8 @@ def _described(content: Content) -> tuple[Look, list[Weights]]:
     states = value["state_dict"] if wrapped else value
     tensors = _tensors(states)
     if not tensors:
-        what = f"a dict of {_some(keys)}" if keys else f"a {type(value).__name__}"
+        what = "one tensor without a name" if isinstance(value, Stored) else f"a {type(value).__name__}"
+        what = f"a dict of {_some(keys)}" if keys else what
         if content.container == "safetensors":
             return _cannot("empty", "no tensors", f"{name} holds no tensors: download it again", content.container), []
         reason = f"{name} holds {what} where a state dict, or a dict with one under 'state_dict', was expected"

@@ -195,11 +195,12 @@ def _known() -> Mapping[str, Any]:
         "torch.device": lambda *parts: ":".join(map(str, parts)),
         "collections.OrderedDict": _ordered,
         "_codecs.encode": _encode,
+        "builtins.bytes": _bytes,
+        "builtins.set": list,
+        "builtins.frozenset": tuple,
         "numpy.dtype": _numpy_type,
         "numpy.ndarray": lambda *_: NumpyArray(),
     }
-    for module in ("builtins", "__builtin__"):
-        table |= {f"{module}.bytes": _bytes, f"{module}.set": list, f"{module}.frozenset": tuple}
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         table |= {f"{module}.scalar": _numpy_scalar, f"{module}._reconstruct": lambda *_: NumpyArray()}
     named: dict[str, Any] = {name: Build(name, make) for name, make in table.items()}

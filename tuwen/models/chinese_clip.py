@@ -26,7 +26,9 @@ from tuwen.types import Images, PackedTexts, Texts
 
 CONTEXT_LENGTH = 52  # tokens; longer texts lose their end, as in the original
 START_SCALE = math.log(1 / 0.07)
-MAX_LOG_SCALE = 4.6052  # training clamps the scale's logarithm to [0, ln 100]; the published models sit at the upper end
+MAX_LOG_SCALE = (
+    4.6052  # training clamps the scale's logarithm to [0, ln 100]; the published models sit at the upper end
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,10 @@ def _resnet_keys() -> tuple[Key, ...]:
     stem = [
         key
         for n in (1, 2, 3)
-        for key in (Key(f"visual.conv{n}.weight", f"image.conv{n}.weight"), Key(f"visual.bn{n}.{{w}}", f"image.norm{n}.{{w}}"))
+        for key in (
+            Key(f"visual.conv{n}.weight", f"image.conv{n}.weight"),
+            Key(f"visual.bn{n}.{{w}}", f"image.norm{n}.{{w}}"),
+        )
     ]
     stages = []
     for stage in range(4):
@@ -213,7 +218,10 @@ DROP = (
 def recognise(names: Iterable[str]) -> str | None:
     """Which of the formats in KEYS a state dict is in, by its names; None if it is not Chinese-CLIP's."""
     present = set(names)
-    if "vision_model.embeddings.class_embedding" in present and "text_model.embeddings.word_embeddings.weight" in present:
+    if (
+        "vision_model.embeddings.class_embedding" in present
+        and "text_model.embeddings.word_embeddings.weight" in present
+    ):
         return "transformers"
     if "text_projection" not in present or "bert.embeddings.word_embeddings.weight" not in present:
         return None
@@ -428,7 +436,7 @@ def processor(form: str, config: Config, tokenizer: WordPiece, preprocessor: Map
     """Tokenizer and picture pipeline as the format's own code has them: the original's, or transformers'."""
     if form == "transformers":
         size = {"height": config.image.image_size, "width": config.image.image_size}
-        pipeline = ImagePipeline.from_transformers({"size": size, "do_center_crop": False, **(preprocessor or {})})
+        pipeline = ImagePipeline.from_transformers(dict(preprocessor or {"size": size, "do_center_crop": False}))
     else:
-        pipeline = ImagePipeline(size=config.image.image_size)
+        pipeline = ImagePipeline(size=(config.image.image_size, config.image.image_size))
     return Processor(tokenizer, pipeline, context_length=min(CONTEXT_LENGTH, config.text.positions))

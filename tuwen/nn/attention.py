@@ -46,7 +46,9 @@ class Attention(nn.Module):
         batch, length, _ = qkv.shape
         q, k, v = qkv.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D / H)
         seen = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T): every query sees the real keys
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=self.dropout if self.training else 0.0)
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=seen, dropout_p=self.dropout if self.training else 0.0
+        )
         return mixed.transpose(1, 2).reshape(batch, length, -1)
 
     def _packed(self, qkv: Tensor, runs: Runs) -> Tensor:

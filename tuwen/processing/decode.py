@@ -8,18 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from tuwen.errors import InputError, UsageError
-from tuwen.types import Picture
 
 try:
     import simplejpeg
 except ImportError:  # an accelerator only: without it every file goes through Pillow
     simplejpeg = None
+
+if TYPE_CHECKING:
+    from tuwen.types import Picture
 
 MAX_PIXELS = 178_956_970  # about 13,000 x 13,000; Pillow's own limit
 REFUSED_FORMATS = {"EPS"}  # Pillow would start another program (Ghostscript) on the file
@@ -55,7 +57,9 @@ def decode(picture: Picture, max_pixels: int = MAX_PIXELS, name: str | None = No
     return image
 
 
-def decode_array(picture: Picture, max_pixels: int = MAX_PIXELS, name: str | None = None) -> np.ndarray[Any, Any] | None:
+def decode_array(
+    picture: Picture, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> np.ndarray[Any, Any] | None:
     """uint8 (H, W, 3) or (H, W, 1) of a JPEG file, bit for bit what `decode` gives; None where only `decode` can tell.
 
     For whoever needs an array anyway: it saves the way through a PIL picture, which costs as much as decoding.
@@ -97,7 +101,9 @@ def _opened(picture: str | Path | bytes, label: str) -> Iterator[IO[bytes]]:
         yield io.BytesIO(picture)
         return
     if not isinstance(picture, str | Path):
-        raise UsageError(f"a picture is {type(picture).__name__}, expected a path, bytes, a PIL picture or a uint8 array")
+        raise UsageError(
+            f"a picture is {type(picture).__name__}, expected a path, bytes, a PIL picture or a uint8 array"
+        )
     path = Path(picture)
     try:
         if not path.exists():
@@ -158,5 +164,7 @@ def _check_size(size: tuple[int, ...], max_pixels: int, label: str) -> None:
 def _checked_array(array: np.ndarray[Any, Any], label: str) -> np.ndarray[Any, Any]:
     shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
     if array.dtype != np.uint8 or not shape_fits or array.size == 0:
-        raise InputError(f"{label} is {array.dtype} {array.shape}, expected uint8 (height, width, 3) or (height, width)")
+        raise InputError(
+            f"{label} is {array.dtype} {array.shape}, expected uint8 (height, width, 3) or (height, width)"
+        )
     return np.ascontiguousarray(array)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from tuwen.errors import InputError, UsageError
 from tuwen.processing.decode import MAX_PIXELS, decode, decode_array, label_of
-from tuwen.types import Picture
+
+if TYPE_CHECKING:
+    from tuwen.types import Picture
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "ImagePipeline", "decode"]
 
@@ -130,9 +132,13 @@ class ImagePipeline:
         if settings.get("do_pad"):
             raise InputError("do_pad is not supported: pictures are resized and cropped, not padded")
         normalised = settings.get("do_normalize", True)
-        crop = _height_width(settings.get("crop_size", 224), "crop_size") if settings.get("do_center_crop", True) else None
+        crop = (
+            _height_width(settings.get("crop_size", 224), "crop_size") if settings.get("do_center_crop", True) else None
+        )
         return cls(
-            size=_resize_target(settings.get("size", {"shortest_edge": 224})) if settings.get("do_resize", True) else None,
+            size=_resize_target(settings.get("size", {"shortest_edge": 224}))
+            if settings.get("do_resize", True)
+            else None,
             crop=crop,
             mean=_three(settings.get("image_mean", CLIP_MEAN)) if normalised else (0.0, 0.0, 0.0),
             std=_three(settings.get("image_std", CLIP_STD)) if normalised else (1.0, 1.0, 1.0),

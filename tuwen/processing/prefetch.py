@@ -7,11 +7,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from tuwen.errors import InputError
 from tuwen.processing.decode import label_of
 from tuwen.processing.image import ImagePipeline, Pixels
-from tuwen.types import Picture
+
+if TYPE_CHECKING:
+    from tuwen.types import Picture
 
 AHEAD = 4  # pictures per thread that may wait, decoded, for the one who asks
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from tuwen.errors import InputError, UsageError
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.prefetch import prepared
 from tuwen.processing.wordpiece import WordPiece
-from tuwen.types import Images, PackedTexts, Picture, Texts
+from tuwen.types import Images, PackedTexts, Texts
+
+if TYPE_CHECKING:
+    from tuwen.types import Picture
 
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILE = "preprocessor.json"
@@ -73,13 +77,15 @@ class Processor:
         if not len(pictures):
             raise UsageError("pictures is an empty list, expected at least one picture")
         rows = []
-        for _, pixels in prepared(pictures, self.image, min(len(pictures) - 1, 1) and workers):
+        for _, pixels in prepared(pictures, self.image, 0 if len(pictures) == 1 else workers):
             if isinstance(pixels, InputError):
                 raise pixels
             rows.append(pixels)
         shapes = sorted({row.shape[:2] for row in rows})
         if len(shapes) > 1:
-            raise UsageError(f"pictures come out in sizes {shapes}, which make no batch: set size (height, width) or crop")
+            raise UsageError(
+                f"pictures come out in sizes {shapes}, which make no batch: set size (height, width) or crop"
+            )
         return Images(self.image.normalise(torch.from_numpy(np.stack(rows))))
 
     def save(self, folder: str | Path) -> None:

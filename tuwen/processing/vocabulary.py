@@ -20,7 +20,9 @@ def build(texts: Iterable[str]) -> list[str]:
     words = {word for text in lowered for word in re.findall(r"[a-z]{2,}", text)}
     whole = sorted(word for word in words if not any(_is_inflected(word, ending, words) for ending in ENDINGS))
     letters = string.ascii_lowercase + string.digits
-    others = sorted({character for text in lowered for character in text if ord(character) > 127 and not character.isspace()})
+    others = sorted(
+        {character for text in lowered for character in text if ord(character) > 127 and not character.isspace()}
+    )
     continuations = [f"##{piece}" for piece in (*letters, *(ending for ending in ENDINGS if len(ending) > 1))]
     entries = [PAD, UNKNOWN, START, END, MASK, *string.punctuation, *letters, *continuations, *others, *whole]
     return list(dict.fromkeys(entries))

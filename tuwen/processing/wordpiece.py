@@ -47,7 +47,11 @@ class WordPiece:
     """
 
     def __init__(
-        self, vocabulary: Sequence[str], style: Style = "cn_clip", quotes: Quotes = "keep", rules: Tokenizer | None = None
+        self,
+        vocabulary: Sequence[str],
+        style: Style = "cn_clip",
+        quotes: Quotes = "keep",
+        rules: Tokenizer | None = None,
     ) -> None:
         """vocabulary: row i of the embedding table belongs to vocabulary[i]; of equal entries the last one counts.
 
@@ -119,7 +123,9 @@ class WordPiece:
     def ids(self, texts: Sequence[str], context_length: int) -> list[list[int]]:
         """[CLS] ... [SEP] for each text, at most `context_length` ids: what is too long loses its end, never its [SEP]."""
         if context_length < 2:
-            raise UsageError(f"context_length is {context_length}, expected at least 2: [CLS] and [SEP] need a place each")
+            raise UsageError(
+                f"context_length is {context_length}, expected at least 2: [CLS] and [SEP] need a place each"
+            )
         room = context_length - 2
         return [[self.start_id, *pieces[:room], self.end_id] for pieces in self._encode(texts)]
 
@@ -155,6 +161,11 @@ class WordPiece:
             texts = [SURROGATE.sub("\ue000", text) for text in texts]
             encodings = self.rules.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
+
+
+def straight_quotes(text: str) -> str:
+    """What the original's data loaders and zero-shot templates do to a text: lower case, and “ and ” become straight ones."""
+    return text.lower().replace("“", '"').replace("”", '"')
 
 
 def _read(path: Path) -> str:

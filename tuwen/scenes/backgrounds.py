@@ -194,7 +194,11 @@ def sea(random: np.random.RandomState) -> Array:
     line, hue = random.uniform(0.14, 0.30), random.uniform(196, 210)
     image, pen = _draw(
         _ground(
-            random, [(0, _hsl(206, 70, 84)), (1, _hsl(202, 70, 93))], [_hsl(hue, 62, 62), _hsl(hue + 6, 68, 40)], line, 0
+            random,
+            [(0, _hsl(206, 70, 84)), (1, _hsl(202, 70, 93))],
+            [_hsl(hue, 62, 62), _hsl(hue + 6, 68, 40)],
+            line,
+            0,
         )
     )
     for _ in range(46):

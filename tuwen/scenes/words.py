@@ -222,7 +222,7 @@ def vocabulary_texts() -> Iterator[str]:
     yield from nouns.CHINESE_NUMBERS
     yield from nouns.ENGLISH_NUMBERS
     yield from map(str, range(MOST + 1))
-    yield "a an and is are there here it 、，。？和有是的"
+    yield "a an and is are there here it thing things 、，。？和有是的"
     for forms in (PHOTOS, BACKGROUND_FORMS):
         yield from (re.sub(r"\{.*?\}", " ", form) for language in LANGUAGES for form in forms[language])
     for templates in (QUESTIONS, ANSWERS, SENTENCES, REASONS, SIZE_WORDS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tuwen import models
+from tuwen import distributed, models
+from tuwen.errors import UsageError
 from tuwen.evaluate import on_scenes
 from tuwen.loading import new
 from tuwen.model import Model
@@ -27,8 +28,6 @@ from tuwen.train import recipe as recipes
 from tuwen.train.optim import groups, learning_rate, set_learning_rate
 from tuwen.train.recipe import Recipe
 
-logger = logging.getLogger(__name__)
-
 Report = Callable[[int, dict[str, float]], None]
 
 
@@ -38,6 +37,14 @@ def train(recipe: Recipe, output: Path, device: str | None = None, report: Repor
     output gets recipe.yaml (resolved), metrics.jsonl, state.pt and at the end the folder `model`, in half precision.
     report(step, row) is called with every row of metrics.jsonl. InputError if `output` belongs to a run of other settings.
     """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if recipe.batch_size % max(int(os.environ.get("WORLD_SIZE", "1")), 1):
+        raise UsageError(f"batch_size {recipe.batch_size} cannot be divided among {os.environ['WORLD_SIZE']} processes")
+    with distributed.together(device):
+        return _train(recipe, output, device, report)
+
+
+def _train(recipe: Recipe, output: Path, device: str, report: Report) -> Model:
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     model = new_model(recipe, device)
@@ -50,13 +57,16 @@ def train(recipe: Recipe, output: Path, device: str | None = None, report: Repor
     settings = comparable(recipe)
     saved = output / "state.pt"
     start = state.restore(saved, model.module, optimizer, settings) if saved.exists() else 0
-    if start == 0:
+    leads = distributed.rank() == 0
+    if start == 0 and leads:
         recipes.save(recipe, output / "recipe.yaml")
-    log = Log(output / "metrics.jsonl", start, report)
+    log = Log(output / "metrics.jsonl", start, report) if leads else None
     with attention_for_training(model.device.type):
         fit(task, optimizer, recipe, model, pictures.batches(recipe, model.processor.image, start), start, saved, log)
     model.module.eval()
-    model.save(output / "model", dtype="float16")
+    if leads:
+        model.save(output / "model", dtype="float16")
+    distributed.wait()
     return model
 
 
@@ -68,22 +78,25 @@ def fit(
     batches: Iterator[pictures.Batch],
     start: int,
     saved: Path,
-    log: Log,
+    log: Log | None,
 ) -> None:
     """Steps `start` to the last. Each step draws its random numbers from a seed of its own, so no generator has to be saved."""
     clock, done = time.perf_counter(), start
     for step in range(start, recipe.steps):
         batch = next(batches)
-        torch.manual_seed(recipe.seed * 1_000_003 + step)
+        torch.manual_seed((recipe.seed * 1_000_003 + step) * distributed.processes() + distributed.rank())
         rate = learning_rate(step, recipe.lr, recipe.warmup, recipe.steps)
         set_learning_rate(optimizer, rate)
         dropped = recipe.patch_dropout if step < recipe.patch_dropout_until * recipe.steps else 0.0
         loss, logs = task(batch.pixels, batch.captions, batch.same, dropped)
         loss.backward()
+        distributed.average_gradients(task.parameters())
         optimizer.step()
         optimizer.zero_grad()
         task.after_step()
         now = step + 1
+        if log is None:  # one process reports, saves and evaluates for all
+            continue
         if now % recipe.log_every == 0:
             speed = (now - done) * recipe.batch_size / (time.perf_counter() - clock)
             log.write(now, {"loss": loss.item(), "lr": rate, **logs, "pairs_per_second": round(speed, 1)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from tuwen import distributed
 from tuwen.processing.image import ImagePipeline
 from tuwen.scenes.pack import glyphs
 from tuwen.scenes.render import pixels
@@ -32,37 +34,49 @@ class Batch:
 
 
 class SceneBatches(Dataset[Batch]):
-    """Item s is the batch of step s; nothing depends on the steps before it, so a run resumes anywhere."""
+    """Item s is this process's part of the batch of step s; nothing depends on the steps before it, so a run resumes anywhere."""
 
     def __init__(self, recipe: Recipe, pipeline: ImagePipeline) -> None:
         self.recipe = recipe
         self.pipeline = pipeline
+        self.rank, self.processes = distributed.rank(), distributed.processes()
 
     def __len__(self) -> int:
         return self.recipe.steps
 
     def __getitem__(self, step: int) -> Batch:
         recipe = self.recipe
-        draw = Random(f"{recipe.scenes.seed} {step}")
         first, last = recipe.scenes.portraits
         share = first + (last - first) * step / recipe.steps
         portraits = min(round(share * recipe.batch_size), len(glyphs()))
-        things = draw.sample(range(len(glyphs())), portraits)  # each thing once: no batch contradicts itself
-        drawn = [portrait(thing, recipe.scenes.seed + step) for thing in things]
-        number = step * recipe.batch_size
-        drawn += [make(recipe.scenes.seed, number + i) for i in range(recipe.batch_size - portraits)]
-        captions = {language: [caption(scene, language, random=draw) for scene in drawn] for language in LANGUAGES}
-        same = {language: torch.tensor([crc32(text.encode()) for text in texts]) for language, texts in captions.items()}
-        return Batch(self._draw(drawn, draw), captions, same)
+        order = Random(f"{recipe.scenes.seed} {step}")
+        things = order.sample(range(len(glyphs())), portraits)  # each thing once: no batch contradicts itself
+        rows = list(range(recipe.batch_size))
+        order.shuffle(rows)  # so that every process gets as many portraits as the others
+        return self._batch(step, things, rows[self.rank :: self.processes])
 
-    def _draw(self, drawn: list[Scene], draw: Random) -> Tensor:
-        """(B, R, R, 3) uint8, each drawn at one of the recipe's sizes and brought to the model's as a user's file would be."""
-        rows = []
-        for scene in drawn:
-            size = draw.choice(self.recipe.scenes.sizes)
-            row = pixels(scene, size)
-            rows.append(row if size == self.pipeline.size else self.pipeline.pixels(row))
-        return torch.from_numpy(np.stack(rows))
+    def _batch(self, step: int, things: list[int], rows: list[int]) -> Batch:
+        """Rows of the batch of `step`; a row has random numbers of its own, so it does not matter who draws it."""
+        recipe = self.recipe
+        pictures, captions = [], {language: list[str]() for language in LANGUAGES}
+        for row in rows:
+            draw = Random(f"{recipe.scenes.seed} {step} {row}")
+            if row < len(things):
+                scene = portrait(things[row], recipe.scenes.seed + step)
+            else:
+                scene = make(recipe.scenes.seed, step * recipe.batch_size + row)
+            pictures.append(self._draw(scene, draw.choice(recipe.scenes.sizes)))
+            for language in LANGUAGES:
+                captions[language].append(caption(scene, language, random=draw))
+        same = {
+            language: torch.tensor([crc32(text.encode()) for text in texts]) for language, texts in captions.items()
+        }
+        return Batch(torch.from_numpy(np.stack(pictures)), captions, same)
+
+    def _draw(self, scene: Scene, size: int) -> np.ndarray[Any, Any]:
+        """(R, R, 3) uint8, drawn at `size` and brought to the model's size as a user's file would be."""
+        drawn = pixels(scene, size)
+        return drawn if (size, size) == self.pipeline.size else self.pipeline.pixels(drawn)
 
 
 def batches(recipe: Recipe, pipeline: ImagePipeline, start: int) -> Iterator[Batch]:

@@ -134,7 +134,9 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 
 def save(recipe: Recipe, path: Path) -> None:
     """The resolved recipe, every default written out."""
-    path.write_text(yaml.safe_dump(_plain(dataclasses.asdict(recipe)), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    path.write_text(
+        yaml.safe_dump(_plain(dataclasses.asdict(recipe)), sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
 
 
 def _plain(value: Any) -> Any:
