@@ -14,6 +14,7 @@ from tuwen.tasks.classify import class_features
 
 if TYPE_CHECKING:
     from tuwen.model import Model
+    from tuwen.types import Picture
 
 DRAWN = 192  # pixels: larger than small models see, so that their own resize is part of what is measured
 SEED = 20_000  # of the pictures to evaluate on; training seeds are far below
@@ -26,7 +27,8 @@ def on_scenes(model: Model, split: str = "test", count: int = 1000, progress: bo
     Returned, each between 0 and 1, in Chinese (zh) and English (en):
     thing_*: top-1 accuracy over the names of all 794 things, one portrait of each, one thing in the frame;
     three_*: three things in the frame, and the best of the 794 names is one of the three;
-    text_to_image_*, image_to_text_*: recall@1 among `count` scenes of one to five things with their full captions, all different.
+    text_to_image_*, image_to_text_*: recall@1 among `count` scenes of one to five things with their full captions,
+    all different.
     """
     things = glyphs()
     portraits = model.encode_image(_draw([portrait(thing.index, SEED, split) for thing in things]), progress=progress)
@@ -48,7 +50,7 @@ def on_scenes(model: Model, split: str = "test", count: int = 1000, progress: bo
 
 
 def distinct(split: str, count: int) -> list[Scene]:
-    """The first `count` scenes whose full captions differ in both languages, so that each text has exactly one right picture."""
+    """The first `count` scenes with different full captions: each text has exactly one right picture."""
     found: list[Scene] = []
     seen: set[str] = set()
     index = 0
@@ -62,5 +64,5 @@ def distinct(split: str, count: int) -> list[Scene]:
     return found
 
 
-def _draw(scenes: Sequence[Scene]) -> list[object]:
+def _draw(scenes: Sequence[Scene]) -> list[Picture]:
     return [render(scene, DRAWN) for scene in scenes]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,8 +17,7 @@ from torch import Tensor, nn
 from tuwen import __version__, checkpoint, hub, keymap, models
 from tuwen.checkpoint import strip_prefix
 from tuwen.errors import CheckpointError, InputError, ModelNotFound, UsageError
-from tuwen.model import DTYPES, Model, torch_dtype
-from tuwen.processing.image import ImagePipeline
+from tuwen.model import Model, torch_dtype
 from tuwen.processing.processor import Processor
 from tuwen.processing.wordpiece import WordPiece
 
@@ -38,22 +39,24 @@ class Source:
 def load(
     name: str | Path,
     tokenizer: str | Path | WordPiece | None = None,
-    config: str | Path | Mapping[str, Any] | None = None,
+    config: Any = None,
     device: str | torch.device | None = None,
     dtype: str = "float32",
     rounding: str = "exact",
 ) -> Model:
     """A model ready for use.
 
-    name: "demo", a published name ("chinese-clip/vit-b-16", with "ms:" before it to fetch it from ModelScope), a hub repository
-    ("owner/name"), a folder (saved by tuwen, or in transformers' format), or one original weight file (.pt).
+    name: "demo", a published name ("chinese-clip/vit-b-16", with "ms:" before it to fetch it from ModelScope), a hub
+    repository ("owner/name"), a folder (saved by tuwen, or in transformers' format), or one original weight file (.pt).
     tokenizer: vocab.txt or tokenizer.json, for a weight file that has none beside it.
-    config: sizes that the weights alone do not tell: a dict, a JSON file, or a folder with the original's pair of JSON files.
-    device: "cuda" where there is one, else "cpu", unless given. dtype: "float32", "bfloat16" or "float16".
-    rounding: "exact" keeps the file's values; "half" rounds weights as cn_clip's `load_from_name` does, whose published outputs
-    come from such weights.
+    config: sizes that the weights alone do not tell: a dict, a JSON file, or a folder with the original's pair of JSON
+    files, or an instance of the family's Config. device: "cuda" where there is one, else "cpu", unless given. dtype:
+    "float32", "bfloat16" or "float16".
+    rounding: "exact" keeps the file's values; "half" rounds weights as cn_clip's `load_from_name` does, from which its
+    published outputs come.
 
-    Raises ModelNotFound (nothing of that name), CheckpointError (a file that cannot be read or lacks tensors), UsageError.
+    Raises ModelNotFound (nothing of that name), CheckpointError (a file that cannot be read or lacks tensors),
+    UsageError.
     """
     torch_dtype(dtype)
     if rounding not in ROUNDINGS:
@@ -65,18 +68,18 @@ def load(
     tensors = strip_prefix(read.tensors)
     family, form = recognise(tensors, source)
     module_of = models.family(family)
-    settings = read_config(config) if config is not None else source.settings
-    sizes = module_of.config_from(settings) if settings else module_of.config_from_shapes(_shapes(tensors))
+    sizes = sizes_of(module_of, config, source, tensors)
     ours, _ = keymap.load(tensors, module_of.KEYS[form], module_of.DROP)
     if rounding == "half":
         ours = module_of.round_to_half(ours)
     module = assemble(module_of, sizes, ours, source.weights.name)
-    processor = module_of.processor(form, sizes, find_tokenizer(tokenizer, source, form), _preprocessor(source))
+    processor = module_of.processor(form, sizes, find_tokenizer(tokenizer, source, form), preprocessor(source))
     check_vocabulary(processor, sizes.text.vocabulary)
     return Model(family, module, processor, module_of.variant_of(sizes), device=device, dtype=dtype)
 
 
-# -- finding --------------------------------------------------------------------------------------------------------------
+# -- finding
+# --------------------------------------------------------------------------------------------------------------
 
 
 def find(name: str | Path) -> Source:
@@ -85,7 +88,8 @@ def find(name: str | Path) -> Source:
     if path.is_dir():
         return _folder_source(path)
     if path.is_file():
-        return Source(path, path.parent)
+        configs = path.parent / "model_configs"  # as in the original's package; `tuwen convert` writes it where needed
+        return Source(path, path.parent, settings=read_config(configs) if configs.is_dir() else None)
     text = str(name)
     modelscope, plain = text.startswith("ms:"), text.removeprefix("ms:")
     folder = hub.bundled(plain)
@@ -114,7 +118,7 @@ def _folder_source(folder: Path, name: str = "") -> Source:
     weights = checkpoint.find_weights(folder)
     if weights is None:
         raise CheckpointError(
-            f"{folder} has no weights that can be read: expected model.safetensors, pytorch_model.bin or a single .pt file"
+            f"{folder} has no weights that can be read: expected model.safetensors, pytorch_model.bin or one .pt file"
         )
     config = folder / CONFIG
     settings = read_config(config) if config.is_file() else None
@@ -122,7 +126,7 @@ def _folder_source(folder: Path, name: str = "") -> Source:
 
 
 def read_config(config: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    """A dict, a JSON file, or a folder of the original's JSON files, merged; the text tower's keys win, as in the original."""
+    """A dict, a JSON file, or a folder of the original's JSON files, merged: the text tower's keys win."""
     if isinstance(config, Mapping):
         return dict(config)
     path = Path(config)
@@ -149,8 +153,23 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def sizes_of(module_of: ModuleType, config: Any, source: Source, tensors: Mapping[str, Tensor]) -> Any:
+    """The family's Config: from what was passed, else from the description beside the weights, else from the shapes."""
+    if dataclasses.is_dataclass(config):
+        return config
+    settings = read_config(config) if config is not None else source.settings
+    if settings is None:
+        return module_of.config_from_shapes(shapes_of(tensors))
+    return module_of.config_from(settings["config"] if "tuwen" in settings else settings)
+
+
 def recognise(tensors: Mapping[str, Tensor], source: Source) -> tuple[str, str]:
-    """(family, format) of a state dict by its names; CheckpointError that lists what the names look like otherwise."""
+    """(family, format) of a state dict by its names; CheckpointError that lists some of them otherwise.
+
+    A folder that tuwen saved is of the format "tuwen"; the others are those of the family's KEYS.
+    """
+    if source.settings and "tuwen" in source.settings:
+        return source.settings.get("family", ""), "tuwen"
     for family in models.FAMILIES:
         form = models.family(family).recognise(tensors)
         if form:
@@ -176,8 +195,8 @@ def find_tokenizer(given: str | Path | WordPiece | None, source: Source, form: s
         if found is not None:
             return WordPiece.from_json(found) if found.suffix == ".json" else WordPiece.from_vocab(found, style=style)
     raise InputError(
-        f"{source.weights.name} comes without a tokenizer: pass tokenizer= with the vocab.txt of the published repository "
-        "(21128 lines), or put it beside the weights"
+        f"{source.weights.name} comes without a tokenizer: pass tokenizer= with the vocab.txt of the published "
+        "repository (21128 lines), or put that file beside the weights"
     )
 
 
@@ -186,35 +205,40 @@ def check_vocabulary(processor: Processor, rows: int) -> None:
     entries = processor.tokenizer.vocabulary_size
     if entries > rows:
         raise InputError(
-            f"the tokenizer has {entries} entries but the model's word table only {rows} rows: this vocabulary belongs to another model"
+            f"the tokenizer has {entries} entries but the model's word table only {rows} rows: "
+            "this vocabulary belongs to another model"
         )
 
 
-def _preprocessor(source: Source) -> dict[str, Any] | None:
+def preprocessor(source: Source) -> dict[str, Any] | None:
+    """preprocessor_config.json beside the weights, where there is one."""
     path = source.folder / "preprocessor_config.json"
     return _read_json(path) if path.is_file() else None
 
 
-# -- weights into modules -------------------------------------------------------------------------------------------------
+# -- weights into modules
+# -------------------------------------------------------------------------------------------------
 
 
 def assemble(module_of: Any, sizes: Any, ours: Mapping[str, Tensor], name: str) -> nn.Module:
-    """A module of these sizes that holds these tensors; nothing is initialised in vain. CheckpointError if shapes differ."""
+    """A module of these sizes that holds these tensors. CheckpointError names the shapes that differ."""
     with torch.device("meta"):
         module: nn.Module = module_of.build(sizes)
     wanted = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    problem = keymap.describe_mismatch(_shapes(ours), wanted)
+    problem = keymap.describe_mismatch(shapes_of(ours), wanted)
     if problem:
         raise CheckpointError(f"{name} does not fit the sizes of its config: {problem}")
     module.load_state_dict(dict(ours), assign=True)
     return module
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-# -- tuwen's own folders --------------------------------------------------------------------------------------------------
+# -- tuwen's own folders
+# --------------------------------------------------------------------------------------------------
 
 
 def save(model: Model, folder: Path, dtype: str | None = None) -> None:
@@ -257,6 +281,3 @@ def _load_own(source: Source, device: str | torch.device | None, dtype: str) -> 
 def new(family: str, sizes: Any, processor: Processor, languages: tuple[str, ...], device: str | None = None) -> Model:
     """A model with fresh random weights, drawn from torch's generator."""
     return Model(family, models.family(family).build(sizes), processor, languages=languages, device=device)
-
-
-__all__ = ["DTYPES", "ImagePipeline", "Source", "find", "load", "new", "save"]

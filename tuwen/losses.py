@@ -13,7 +13,8 @@ def contrastive(image: Tensor, text: Tensor, scale: Tensor, same: Tensor | None 
     """Symmetric InfoNCE over the global batch: row i of `image` belongs to row i of `text`.
 
     image, text: (B, E), unit length.  scale: scalar that multiplies the cosine (not its logarithm).
-    same: (B,) int64, a number for each text: pairs whose texts have equal numbers are not counted as each other's negatives
+    same: (B,) int64, a number for each text: pairs whose texts have equal numbers are not counted as each other's
+    negatives
     (several pictures of one thing); None counts every other pair as a negative, as the original does.
     Every process returns the same loss; averaging gradients over processes then gives the exact gradient.
     Chinese-CLIP, arXiv 2211.01335, `cn_clip/training/train.py`.
@@ -31,7 +32,8 @@ def contrastive(image: Tensor, text: Tensor, scale: Tensor, same: Tensor | None 
 def distillation(teacher: Tensor, student: Tensor) -> Tensor:
     """1 - mean cosine between the rows of two feature matrices, (B, E') of the teacher and (B, E) of the student.
 
-    Where the widths differ the student's matrix is resized to the teacher's as if it were a picture (bilinear), which is what
+    Where the widths differ the student's matrix is resized to the teacher's as if it were a picture (bilinear), which
+    is what
     Chinese-CLIP's `kd_loss` does.
     """
     if teacher.shape != student.shape:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,9 @@ from tuwen.nn.heads import unit
 from tuwen.processing.prefetch import prepared
 from tuwen.processing.processor import Processor
 from tuwen.processing.wordpiece import straight_quotes
-from tuwen.types import Images
+from tuwen.types import DualEncoder, Images
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from tuwen.tasks.classify import Label
     from tuwen.types import Picture
 
@@ -59,18 +57,23 @@ class Model:
         self.module = module.to(self.device, self.dtype).eval()
 
     @property
+    def towers(self) -> DualEncoder:
+        """The module as what every two-tower family is."""
+        return cast(DualEncoder, self.module)
+
+    @property
     def logit_scale(self) -> float:
         """What multiplies the cosine before a softmax: 100 in the published models."""
-        return float(self.module.scale())
+        return float(self.towers.scale())
 
     @property
     def embedding(self) -> int:
         """Width E of the features."""
-        return int(self.module.config.embedding)
+        return int(self.towers.config.embedding)
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that change with any weight and any rule of preprocessing: vectors of two fingerprints never mix."""
+        """16 hex digits of weights and preprocessing: vectors of two fingerprints never mix."""
         parts = checkpoint.digest(self.module.state_dict()) + self.processor.fingerprint()
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
@@ -100,8 +103,9 @@ class Model:
     ) -> Tensor:
         """Pictures -> features (N, E), float32 on the CPU, of unit length unless normalize=False.
 
-        images: a path, the bytes of a file, a PIL picture, a uint8 array (H, W, 3) or (H, W), or a list of these. `workers` threads
-        decode ahead of the tower. A picture that cannot be read is an InputError that names it; `embed_images` skips and reports.
+        images: a path, the bytes of a file, a PIL picture, a uint8 array (H, W, 3) or (H, W), or a list of these.
+        `workers` threads decode ahead of the tower. A picture that cannot be read is an InputError that names it;
+        `embed_images` skips and reports.
         """
         pictures = as_list(images)
         rows: list[Tensor] = []
@@ -120,7 +124,8 @@ class Model:
     ) -> Iterator[tuple[list[int], Tensor]]:
         """The same as a stream: (numbers of the pictures, features (B, E)), batch by batch in order.
 
-        on_error(number, error) is told of every picture that cannot be read, which is then left out; None raises instead.
+        on_error(number, error) is told of every picture that cannot be read, which is then left out; None raises
+        instead.
         """
         ready: list[Tensor] = []
         numbers: list[int] = []
@@ -145,7 +150,7 @@ class Model:
         """pixels (B, R, R, 3) uint8 -> (B, E). Whole numbers travel to the device: a quarter of the bytes of floats."""
         pixels = pixels.pin_memory() if pin else pixels
         images = Images(self.processor.image.normalise(pixels.to(self.device, non_blocking=pin)))
-        features = self.module.encode_image(Images(images.pixels.to(self.dtype))).float()
+        features = self.towers.encode_image(Images(images.pixels.to(self.dtype))).float()
         return (unit(features) if normalize else features).cpu()
 
     @torch.inference_mode()
@@ -159,8 +164,9 @@ class Model:
     ) -> Tensor:
         """Texts -> features (N, E), float32 on the CPU, of unit length unless normalize=False, in the order asked.
 
-        Texts of different lengths are packed: no time is spent on padding. batch_size limits the texts of one pass; by default passes
-        hold about 2,000 tokens on a CPU. quotes="straight" tokenizes as the original's data loaders do (see `WordPiece`).
+        Texts of different lengths are packed: no time is spent on padding. batch_size limits the texts of one pass;
+        by default passes hold about 2,000 tokens on a CPU. quotes="straight" tokenizes as the original's data loaders
+        do (see `WordPiece`).
         """
         asked = [texts] if isinstance(texts, str) else list(texts)
         if not asked:
@@ -173,7 +179,7 @@ class Model:
         with tqdm(total=len(ids), unit="text", disable=not progress) as bar:
             for rows in self._passes(ids, order, batch_size):
                 packed, inner = self.processor.packed([ids[row] for row in rows])
-                encoded = self.module.encode_text(packed.to(self.device)).float()
+                encoded = self.towers.encode_text(packed.to(self.device)).float()
                 features[torch.tensor(rows)[torch.tensor(inner)]] = (unit(encoded) if normalize else encoded).cpu()
                 bar.update(len(rows))
         return features
@@ -210,7 +216,8 @@ class Model:
     ) -> list[list[Label]]:
         """Zero-shot classification: for each picture its labels, best first, with probability and cosine.
 
-        templates: "zh", "en", or own texts with {} where the label goes; each label is the mean of its filled templates.
+        templates: "zh", "en", or own texts with {} where the label goes; each label is the mean of its filled
+        templates.
         """
         from tuwen.tasks.classify import classify
 
@@ -219,7 +226,8 @@ class Model:
     # -- files --------------------------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path, dtype: str | None = None) -> None:
-        """Write model.safetensors, config.json, tokenizer.json and preprocessor.json; `tuwen.load(folder)` gives them back bit for bit.
+        """Write model.safetensors, config.json, tokenizer.json and preprocessor.json; `tuwen.load(folder)` gives them
+        back bit for bit.
 
         dtype="float16" halves the file; norms, tables and the scale are rounded like everything else.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Texts:
     """A padded batch of token sequences.
 
-    ids (B, T) int64; mask (B, T) bool, True where real; segments (B, T) int64, or None where every token is of segment 0.
+    ids (B, T) int64; mask (B, T) bool, True where real; segments (B, T) int64, or None where every token is of
+    segment 0.
     """
 
     ids: Tensor
@@ -68,3 +69,25 @@ class Sample:
     image_id: str = ""
     text_id: str = ""
     columns: dict[str, Any] = field(default_factory=dict)
+
+
+class DualEncoder(Protocol):
+    """What a two-tower family offers; features are not normalised. `config.embedding` is their width E."""
+
+    config: Any
+
+    def encode_image(self, images: Images, patch_dropout: float = 0.0) -> Tensor:
+        """-> (B, E)."""
+        ...
+
+    def encode_text(self, texts: Texts | PackedTexts) -> Tensor:
+        """-> (B, E)."""
+        ...
+
+    def scale(self) -> Tensor:
+        """What multiplies the cosine."""
+        ...
+
+    def after_step(self) -> None:
+        """What training has to do after every optimizer step."""
+        ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from tuwen.keymap import Key, Transpose
 from tuwen.nn.attention import ACTIVATIONS
 from tuwen.nn.bert import Bert, BertConfig
 from tuwen.nn.heads import Projection
+from tuwen.nn.positions import resize_grid
 from tuwen.nn.resnet import ResNet, ResNetConfig
 from tuwen.nn.vit import ViT, ViTConfig
 from tuwen.processing.image import ImagePipeline
@@ -97,7 +98,8 @@ def build(config: Config) -> ChineseCLIP:
     return ChineseCLIP(config)
 
 
-# -- names in published files ---------------------------------------------------------------------------------------------
+# -- names in published files
+# ---------------------------------------------------------------------------------------------
 
 
 def _text_keys(theirs: str) -> tuple[Key, ...]:
@@ -124,6 +126,7 @@ def _vit_keys() -> tuple[Key, ...]:
         Key("visual.class_embedding", "image.class_token"),
         Key("visual.positional_embedding", "image.positions"),
         Key("visual.proj", "image_projection.weight"),
+        Key("visual.conv1.weight", "image.patches.weight"),
         Key("visual.ln_pre.{w}", "image.norm_in.{w}"),
         Key(f"{block}.attn.in_proj_{{w}}", f"{ours}.attention.qkv.{{w}}"),
         Key(f"{block}.attn.out_proj.{{w}}", f"{ours}.attention.output.{{w}}"),
@@ -178,7 +181,7 @@ def _transformers_image_keys() -> tuple[Key, ...]:
 
 
 def _fused(keys: tuple[Key, ...]) -> tuple[Key, ...]:
-    """The table of the FlashAttention layout: other names for the attention's projections, q, k and v in one tensor each."""
+    """The table of the FlashAttention layout: q, k and v in one tensor, under other names."""
     changed = {
         "text.blocks.{i}.attention.qkv.{w}": "bert.encoder.layer.{i}.attention.self.Wqkv.{w}",
         "text.blocks.{i}.attention.output.{w}": "bert.encoder.layer.{i}.attention.self.out_proj.{w}",
@@ -188,7 +191,7 @@ def _fused(keys: tuple[Key, ...]) -> tuple[Key, ...]:
 
 
 _TOP = (Key("text_projection", "text_projection.weight"), Key("logit_scale", "log_scale"))
-_ORIGINAL_VIT = (*_TOP, Key("visual.conv1.weight", "image.patches.weight"), *_vit_keys(), *_text_keys("bert"))
+_ORIGINAL_VIT = (*_TOP, *_vit_keys(), *_text_keys("bert"))
 _ORIGINAL_RESNET = (*_TOP, *_resnet_keys(), *_text_keys("bert"))
 _TRANSFORMERS = (
     Key("logit_scale", "log_scale"),
@@ -229,8 +232,13 @@ def recognise(names: Iterable[str]) -> str | None:
     return layout if "visual.class_embedding" in present else f"{layout}-resnet"
 
 
+def original_form(config: Config) -> str:
+    """The key of KEYS that the original's files of these sizes use."""
+    return "original-resnet" if isinstance(config.image, ResNetConfig) else "original"
+
+
 def published_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
-    """The module's parameters under the original's names; rows that the original keeps apart (query, key, value) under the first."""
+    """The module's parameters under the original's names: what it keeps apart (query, key, value) under the first."""
     keys = KEYS["original-resnet" if isinstance(module.image, ResNet) else "original"]
     named = {}
     for ours, parameter in module.named_parameters():
@@ -238,11 +246,12 @@ def published_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     return named
 
 
-# -- sizes from published files -------------------------------------------------------------------------------------------
+# -- sizes from published files
+# -------------------------------------------------------------------------------------------
 
 
 def config_from(settings: Mapping[str, Any]) -> Config:
-    """Sizes from any of the three descriptions there are: tuwen's own, the original's two merged JSON files, or transformers' config.json."""
+    """Sizes from tuwen's own description, the original's two merged JSON files, or transformers' config.json."""
     if "vision_config" in settings or settings.get("model_type") == "chinese_clip":
         return _from_transformers(settings)
     if "embed_dim" in settings:
@@ -250,8 +259,8 @@ def config_from(settings: Mapping[str, Any]) -> Config:
     if "embedding" in settings:
         return _from_own(settings)
     raise UsageError(
-        f"this is no Chinese-CLIP config: its keys are {', '.join(sorted(settings)[:6])}; expected the original's pair of "
-        "JSON files (embed_dim, ...), transformers' config.json (vision_config, ...) or a tuwen config.json"
+        f"this is no Chinese-CLIP config: its keys are {', '.join(sorted(settings)[:6])}; expected the original's "
+        "pair of JSON files (embed_dim, ...), transformers' config.json (vision_config, ...) or a tuwen config.json"
     )
 
 
@@ -360,8 +369,8 @@ def _activation(name: str) -> str:
 def config_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Config:
     """Sizes from the tensors of an original file, which carries no config.
 
-    Only the numbers of heads are not in the shapes: they are taken from the published variants (64 wide; 80 in ViT-H-14), so a
-    model of any other width needs its config files.
+    Only the numbers of heads are not in the shapes: they are taken from the published variants (64 wide; 80 in
+    ViT-H-14), so a model of any other width needs its config files.
     """
     table = shapes["bert.embeddings.word_embeddings.weight"]
     layers = _count(shapes, "bert.encoder.layer.")
@@ -381,9 +390,9 @@ def config_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Config:
         blocks = _count(shapes, "visual.transformer.resblocks.")
         return Config(ViTConfig(side * patch, patch, width, blocks, _heads(width, "image")), text, embedding)
     width = shapes["visual.conv3.weight"][0]
-    stages = tuple(_count(shapes, f"visual.layer{stage}.") for stage in (1, 2, 3, 4))
+    first, second, third, fourth = (_count(shapes, f"visual.layer{stage}.") for stage in (1, 2, 3, 4))
     side = math.isqrt(shapes["visual.attnpool.positional_embedding"][0] - 1)
-    image = ResNetConfig(side * 32, stages, width, _heads(width * 32, "image"), embedding)
+    image = ResNetConfig(side * 32, (first, second, third, fourth), width, _heads(width * 32, "image"), embedding)
     return Config(image, text, embedding)
 
 
@@ -396,8 +405,8 @@ def _heads(width: int, tower: str) -> int:
         return 16  # ViT-H-14 alone has heads of 80
     if width % 64 or width < 512:
         raise CheckpointError(
-            f"the weights do not tell how many heads the {tower} tower of width {width} has: pass config= with the model's own "
-            "config files (the original's VISION.json and TEXT.json, or a folder that holds them)"
+            f"the weights do not tell how many heads the {tower} tower of width {width} has: pass config= with the "
+            "model's own config files (the original's VISION.json and TEXT.json, or a folder that holds them)"
         )
     return width // 64
 
@@ -416,8 +425,9 @@ def variant_of(config: Config) -> str | None:
 def round_to_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our tensors rounded to half precision where cn_clip's `load_from_name` rounds them, in the type they had.
 
-    It turns the empty model to half precision before it loads: every convolution and linear layer, attention projections, all of
-    the text tower, both projections. Image norms, class token, position tables and the scale keep their values.
+    It turns the empty model to half precision before it loads: every convolution and linear layer, attention
+    projections, all of the text tower, both projections. Image norms, class token, position tables and the scale keep
+    their values.
     """
     return {name: tensor.half().to(tensor.dtype) if _is_rounded(name) else tensor for name, tensor in tensors.items()}
 
@@ -427,6 +437,47 @@ def _is_rounded(name: str) -> bool:
         return not any(part in name for part in ("norm", "class_token", "positions"))
     return name != "log_scale"
 
+
+# -- a start for pretraining
+# ----------------------------------------------------------------------------------------------
+
+
+def initialise(config: Config, clip: Mapping[str, Tensor], bert: Mapping[str, Tensor]) -> ChineseCLIP:
+    """A model to pretrain, in float32 and eval mode: image tower and scale from an OpenAI CLIP, text tower from a
+    Chinese BERT.
+
+    clip, bert: bare state dicts; of the first `visual.*` and `logit_scale` are taken, of the second `bert.*`, both
+    rounded to half precision as the original's `load` does. Positions of another grid are resized; the text projection keeps its
+    random start.
+    CheckpointError names what is missing, has no place, or has another shape.
+    """
+    image = {name: value for name, value in clip.items() if name.startswith("visual.") or name == "logit_scale"}
+    text = {name: value for name, value in bert.items() if name.startswith("bert.")}
+    drop = (
+        *DROP,
+        "bert.embeddings.position_ids",
+        "bert.embeddings.token_type_ids",
+    )  # counting rows, as in other BERT files
+    form = "original" if "visual.class_embedding" in image else "original-resnet"
+    ours, _ = keymap.load(image | text, KEYS[form], drop)
+    module = build(config)
+    if isinstance(module.image, ViT) and "image.positions" in ours:
+        ours["image.positions"] = resize_grid(ours["image.positions"], config.image.side)
+    start = module.state_dict()
+    kept = {"text_projection.weight": start["text_projection.weight"]}
+    problem = keymap.describe_mismatch(_shapes(ours | kept), _shapes(start))
+    if problem:
+        raise CheckpointError(f"these weights do not start a model of this config: {problem}")
+    module.load_state_dict(round_to_half(ours) | kept)
+    return module.eval()
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+# -- what it can do, and what goes in
+# -------------------------------------------------------------------------------------
 
 TASKS = ("embed", "search", "classify")
 LANGUAGES = ("zh",)
@@ -440,3 +491,79 @@ def processor(form: str, config: Config, tokenizer: WordPiece, preprocessor: Map
     else:
         pipeline = ImagePipeline(size=(config.image.image_size, config.image.image_size))
     return Processor(tokenizer, pipeline, context_length=min(CONTEXT_LENGTH, config.text.positions))
+
+
+# -- config files of the two published formats
+# ----------------------------------------------------------------------------
+
+
+def original_settings(config: Config) -> dict[str, dict[str, Any]]:
+    """The original's two JSON files, "image" and "text"; CheckpointError for sizes that it cannot express."""
+    image, text = config.image, config.text
+    vision: dict[str, Any] = {"embed_dim": config.embedding, "image_resolution": image.image_size}
+    if isinstance(image, ResNetConfig):
+        vision |= {"vision_layers": str(list(image.blocks)), "vision_width": image.width, "vision_patch_size": None}
+        vision["vision_head_width"] = image.width * 32 // image.heads
+    else:
+        vision |= {"vision_layers": image.layers, "vision_width": image.width, "vision_patch_size": image.patch_size}
+        vision["vision_head_width"] = image.width // image.heads
+        plain = ViTConfig(image.image_size, image.patch_size, image.width, image.layers, image.heads)
+        if replace(image, hidden=None if image.hidden == 4 * image.width else image.hidden) != plain:
+            raise CheckpointError("the original's format has no place for this image tower's activation, eps or width")
+    if text.eps != BASE.eps:
+        raise CheckpointError(f"the original's format has no place for a text eps of {text.eps}")
+    words = {
+        "vocab_size": text.vocabulary,
+        "text_attention_probs_dropout_prob": text.attention_dropout,
+        "text_hidden_act": text.activation,
+        "text_hidden_dropout_prob": text.dropout,
+        "text_hidden_size": text.width,
+        "text_initializer_range": text.initializer_range,
+        "text_intermediate_size": text.hidden,
+        "text_max_position_embeddings": text.positions,
+        "text_num_attention_heads": text.heads,
+        "text_num_hidden_layers": text.layers,
+        "text_type_vocab_size": text.segments,
+    }
+    return {"image": vision, "text": words}
+
+
+def transformers_settings(config: Config) -> dict[str, Any]:
+    """config.json of a transformers folder; CheckpointError for the ResNet tower, which transformers has no class for."""
+    image, text = config.image, config.text
+    if isinstance(image, ResNetConfig):
+        raise CheckpointError("transformers has no Chinese-CLIP with a ResNet image tower: RN50 exists as .pt only")
+    return {
+        "architectures": ["ChineseCLIPModel"],
+        "model_type": "chinese_clip",
+        "projection_dim": config.embedding,
+        "logit_scale_init_value": 2.6592,
+        "text_config": {
+            "model_type": "chinese_clip_text_model",
+            "vocab_size": text.vocabulary,
+            "hidden_size": text.width,
+            "num_hidden_layers": text.layers,
+            "num_attention_heads": text.heads,
+            "intermediate_size": text.hidden,
+            "max_position_embeddings": text.positions,
+            "type_vocab_size": text.segments,
+            "hidden_act": text.activation,
+            "layer_norm_eps": text.eps,
+            "hidden_dropout_prob": text.dropout,
+            "attention_probs_dropout_prob": text.attention_dropout,
+            "initializer_range": text.initializer_range,
+            "pad_token_id": 0,
+        },
+        "vision_config": {
+            "model_type": "chinese_clip_vision_model",
+            "hidden_size": image.width,
+            "num_hidden_layers": image.layers,
+            "num_attention_heads": image.heads,
+            "intermediate_size": image.hidden or 4 * image.width,
+            "image_size": image.image_size,
+            "patch_size": image.patch_size,
+            "hidden_act": image.activation,
+            "layer_norm_eps": image.eps,
+            "projection_dim": config.embedding,
+        },
+    }

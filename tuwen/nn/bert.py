@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tuwen.nn.attention import Attention, FeedForward, Runs
+from tuwen.nn.linear import Linear
 from tuwen.types import PackedTexts, Texts
 
 
@@ -77,13 +78,10 @@ class Bert(nn.Module):
     def reset_parameters(self) -> None:
         """BERT's start: tables and weights normal with `initializer_range`, biases 0, norms 1 and 0."""
         for module in self.modules():
-            weight = getattr(module, "weight", None)
-            if isinstance(module, nn.LayerNorm):
-                module.reset_parameters()
-            elif weight is not None:
-                nn.init.normal_(weight, std=self.config.initializer_range)
-                if getattr(module, "bias", None) is not None:
-                    nn.init.zeros_(module.bias)
+            if isinstance(module, Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=self.config.initializer_range)
+            if isinstance(module, Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
 
     def states(self, texts: Texts | PackedTexts) -> list[Tensor]:
         """States after the embeddings and after each layer: (B, T, D) for padded texts, (N, D) for packed ones."""

@@ -1,7 +1,8 @@
 """A linear layer that takes the fastest exact matrix product of the machine.
 
-On some CPUs torch's default fp32 product runs on a slow path while the oneDNN library inside the same wheel is twice as fast
-on a weight that was laid out for it once. Which one wins is measured, never guessed from the name of the processor.
+On some CPUs torch's default fp32 product runs on a slow path while the oneDNN library inside the same wheel is twice
+as fast on a weight that was laid out for it once. Which one wins is measured, never guessed from the name of the
+processor.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Linear(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
     def _packed_weight(self) -> Tensor:
-        # The version counter moves with every in-place change (an optimizer step, load_state_dict), the pointer with every replacement.
+        # The version counter moves with every in-place change (an optimizer step, load_state_dict), the pointer with
+        # every replacement.
         key = (self.weight.data_ptr(), self.weight._version, self.weight.dtype)
         if self._packed is None or self._packed[0] != key:
             self._packed = (key, pack(self.weight.detach()))
@@ -55,12 +57,12 @@ class Linear(nn.Module):
 
 def pack(weight: Tensor) -> Tensor:
     """weight (out, in) laid out for oneDNN; opaque, readable only by its linear operator."""
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.to_mkldnn(), None)
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, None)
     return packed
 
 
 def _may_pack(x: Tensor) -> bool:
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return False  # exporters see the plain product
     if x.device.type != "cpu" or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
         return False
@@ -69,7 +71,7 @@ def _may_pack(x: Tensor) -> bool:
 
 @cache
 def packing_wins(dtype: torch.dtype) -> bool:
-    """Whether the packed product is faster here and as exact as the default one; measured once per process, in about 20 ms."""
+    """Whether the packed product is faster here and as exact as the default one; measured once per process."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
         return False
     noise = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""CLIP's modified ResNet: a three-convolution stem, strides as average pooling, attention instead of a final pooling."""
+"""CLIP's modified ResNet: a stem of three convolutions, strides as average pooling, attention as final pooling."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def conv_norm(width_in: int, width_out: int, kernel: int, stride: int = 1) -> tu
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1, four times wider at the end; a stride is an average pooling after the 3x3, never in a convolution."""
+    """1x1, 3x3, 1x1, four times wider at the end; a stride is an average pooling after the 3x3."""
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
         super().__init__()

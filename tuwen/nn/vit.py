@@ -46,7 +46,7 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """pixels -> one vector a picture: the class token after the last block, normalised by a LayerNorm, not to unit length."""
+    """pixels -> one vector a picture: the class token after the last block and its LayerNorm."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -86,8 +86,8 @@ class ViT(nn.Module):
 def drop_patches(tokens: Tensor, ratio: float, noise: Tensor | None = None) -> Tensor:
     """Keep a random int(P * (1 - ratio)) of the P patches, a different set for each picture (FLIP, arXiv 2212.00794).
 
-    tokens (B, 1 + P, D) -> (B, 1 + kept, D). noise (B, P), uniform, decides: the patches of lowest noise stay, in the order of their
-    noise as in Chinese-CLIP's `random_masking`; the class token always stays first.
+    tokens (B, 1 + P, D) -> (B, 1 + kept, D). noise (B, P), uniform, decides: the patches of lowest noise stay, in the
+    order of their noise as in Chinese-CLIP's `random_masking`; the class token always stays first.
     """
     batch, length, width = tokens.shape
     if noise is None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tuwen.types import Picture
 
 MAX_PIXELS = 178_956_970  # about 13,000 x 13,000; Pillow's own limit
-REFUSED_FORMATS = {"EPS"}  # Pillow would start another program (Ghostscript) on the file
+REFUSED_FORMATS = {"EPS"}
 SAME_AS_PILLOW = {"YCbCr": "RGB", "RGB": "RGB", "Gray": "GRAY"}  # measured bit for bit; CMYK differs
 
 # Loading a lazily opened PIL picture is not thread-safe, and a list may hold the same one twice.
@@ -34,9 +34,10 @@ _LOCKS = tuple(Lock() for _ in range(61))
 def decode(picture: Picture, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Image.Image:
     """A loaded PIL picture in the file's own mode, from a path, the bytes of a file, a PIL picture or a uint8 array.
 
-    Of several frames the first; the EXIF orientation is ignored, as the published models' pipelines do. `name` says in errors
-    which picture it was, by default its path. InputError if the file is missing, not a picture, truncated, or has more than
-    `max_pixels` pixels (looked up in its header, before anything is decoded). Safe to call from several threads.
+    Of several frames the first; the EXIF orientation is ignored, as the published models' pipelines do. `name` says in
+    errors which picture it was, by default its path. InputError if the file is missing, not a picture, truncated, or
+    has more than `max_pixels` pixels (looked up in its header, before anything is decoded). Safe to call from several
+    threads. EPS is refused: Pillow would start another program on it.
     """
     label = name or label_of(picture)
     if isinstance(picture, Image.Image):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from tuwen.errors import InputError
 from tuwen.processing.decode import label_of
-from tuwen.processing.image import ImagePipeline, Pixels
+from tuwen.processing.image import ImagePipeline
+from tuwen.processing.resize import Pixels
 
 if TYPE_CHECKING:
     from tuwen.types import Picture
@@ -24,8 +25,8 @@ def prepared(
 ) -> Iterator[tuple[int, Pixels | InputError]]:
     """(place, uint8 (H, W, 3)) for each picture, in order; for one that cannot be decoded the error instead of pixels.
 
-    workers: threads, by default one per processor this process may use; 0 decodes in the caller's thread. `pictures` is read
-    only a little ahead of what has been asked for, so it may be endless.
+    workers: threads, by default one per processor this process may use; 0 decodes in the caller's thread. `pictures` is
+    read only a little ahead of what has been asked for, so it may be endless.
     """
     count = f" of {len(pictures)}" if isinstance(pictures, Sized) else ""
     workers = processors() if workers is None else workers

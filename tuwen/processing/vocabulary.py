@@ -12,7 +12,8 @@ ENDINGS = ("s", "es", "ed", "ing", "er", "y", "ly")
 
 
 def build(texts: Iterable[str]) -> list[str]:
-    """WordPiece entries, [PAD] first: ASCII characters alone and as continuations, every other character, and English words.
+    """WordPiece entries, [PAD] first: ASCII characters alone and as continuations, every other character, and English
+    words.
 
     A word that is another word of the texts plus one of the common endings is left out: it is written with two entries.
     """

@@ -9,14 +9,10 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from tuwen.errors import InputError, UsageError
-
-Style = Literal["cn_clip", "transformers"]
-Quotes = Literal["keep", "straight"]
 
 PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 LONGEST_WORD = {"cn_clip": 200, "transformers": 100}  # characters; anything longer is one [UNK]
@@ -30,27 +26,28 @@ PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"  # ASCII symbols such as $ + < ^ count, alth
 DROPPED = "[\\p{Cc}\\p{Cf}\ufffd&&[^\t\n\r]]"  # \p{Cc} includes NUL
 CASED = r"[\p{Cased}&&[^\p{Case_Ignorable}]]"
 # Python lower-cases a sigma that ends a word to another letter than one inside it; `Lowercase` looks at single letters.
-FINAL_SIGMA = rf"(?<={CASED}\p{{Case_Ignorable}}*)Σ(?!\p{{Case_Ignorable}}*{CASED})"
+# Accents and points may stand between; without a bound on them every sigma would search the whole text before it.
+FINAL_SIGMA = rf"(?<={CASED}\p{{Case_Ignorable}}{{0,30}})Σ(?!\p{{Case_Ignorable}}*{CASED})"
 SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: legal in a Python string, not in UTF-8
 
 
 class WordPiece:
     """Texts to ids.
 
-    style "cn_clip" is the original BERT tokenizer as cn_clip carries it: special tokens in a text are plain characters and
-    a word may have 200 characters. style "transformers" is Hugging Face's `BertTokenizer`: special tokens in a text are
-    kept, a word may have 100 characters.
+    style "cn_clip" is the original BERT tokenizer as cn_clip carries it: special tokens in a text are plain characters
+    and a word may have 200 characters. style "transformers" is Hugging Face's `BertTokenizer`: special tokens in a text
+    are kept, a word may have 100 characters.
 
     quotes "keep" encodes as `cn_clip.clip.tokenize` does: “ and ” are not in the vocabulary and become [UNK]. It is the
-    default, because the published API works so. quotes "straight" encodes as the original's training and evaluation data
-    loaders and zero-shot templates do: “ and ” become " first. ‘ and ’ are never replaced.
+    default, because the published API works so. quotes "straight" encodes as the original's training and evaluation
+    data loaders and zero-shot templates do: “ and ” become " first. ‘ and ’ are never replaced.
     """
 
     def __init__(
         self,
         vocabulary: Sequence[str],
-        style: Style = "cn_clip",
-        quotes: Quotes = "keep",
+        style="cn_clip",
+        quotes="keep",
         rules: Tokenizer | None = None,
     ) -> None:
         """vocabulary: row i of the embedding table belongs to vocabulary[i]; of equal entries the last one counts.
@@ -65,16 +62,21 @@ class WordPiece:
         missing = [token for token in (PAD, UNKNOWN, START, END) if token not in numbers]
         if missing:
             raise InputError(f"a vocabulary of {len(vocabulary)} entries has no {', '.join(missing)}: it is not BERT's")
-        self.style: Style = style
-        self.quotes: Quotes = quotes
-        self.vocabulary_size = len(vocabulary)
+        self.style = style
+        self.quotes = quotes
+        self.vocabulary = list(vocabulary)
         self.pad_id, self.unknown_id = numbers[PAD], numbers[UNKNOWN]
         self.start_id, self.end_id = numbers[START], numbers[END]
         self.mask_id = numbers.get(MASK)
         self.rules = rules if rules is not None else _rules(numbers, style, quotes)
 
+    @property
+    def vocabulary_size(self) -> int:
+        """Entries, which is how many rows the word table needs."""
+        return len(self.vocabulary)
+
     @classmethod
-    def from_vocab(cls, path: str | Path, style: Style = "cn_clip", quotes: Quotes = "keep") -> WordPiece:
+    def from_vocab(cls, path: str | Path, style: str = "cn_clip", quotes: str = "keep") -> WordPiece:
         """Read a `vocab.txt`, one entry per line. InputError if the file is missing, not UTF-8 or not BERT's."""
         path = Path(path)
         lines = _read(path).split("\n")
@@ -106,8 +108,8 @@ class WordPiece:
         vocabulary = [""] * (max(numbers.values(), default=-1) + 1)
         for token, number in numbers.items():
             vocabulary[number] = token
-        style: Style = "transformers" if content["added_tokens"] else "cn_clip"
-        quotes: Quotes = "straight" if '"“"' in json.dumps(content["normalizer"], ensure_ascii=False) else "keep"
+        style = "transformers" if content["added_tokens"] else "cn_clip"
+        quotes = "straight" if '"“"' in json.dumps(content["normalizer"], ensure_ascii=False) else "keep"
         try:
             return cls(vocabulary, style, quotes, rules)
         except InputError as error:
@@ -120,8 +122,16 @@ class WordPiece:
         partial.write_text(self.rules.to_str(pretty=True), encoding="utf-8")
         partial.replace(path)
 
+    def entries(self) -> list[str]:
+        """The lines of a vocab.txt that gives the same ids; numbers that no entry has become [unused...]."""
+        numbers = self.rules.get_vocab(with_added_tokens=True)
+        lines = [f"[unused{place}]" for place in range(self.vocabulary_size)]
+        for token, number in numbers.items():
+            lines[number] = token
+        return lines
+
     def ids(self, texts: Sequence[str], context_length: int) -> list[list[int]]:
-        """[CLS] ... [SEP] for each text, at most `context_length` ids: what is too long loses its end, never its [SEP]."""
+        """[CLS] ... [SEP] for each text, at most `context_length` ids: a long text loses its end, never its [SEP]."""
         if context_length < 2:
             raise UsageError(
                 f"context_length is {context_length}, expected at least 2: [CLS] and [SEP] need a place each"
@@ -131,7 +141,7 @@ class WordPiece:
 
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text, without [CLS] and [SEP], not truncated."""
-        return [self.rules.id_to_token(number) for number in self._encode([text])[0]]
+        return [self.vocabulary[number] for number in self._encode([text])[0]]
 
     def join(self, tokens: Sequence[str]) -> str:
         """Pieces back to readable text: ## parts joined to their word, no space before a full stop."""
@@ -164,7 +174,10 @@ class WordPiece:
 
 
 def straight_quotes(text: str) -> str:
-    """What the original's data loaders and zero-shot templates do to a text: lower case, and “ and ” become straight ones."""
+    """What the original's data loaders and zero-shot templates do to a text first: lower case, “ and ” become ".
+
+    For one text at a time with a tokenizer that keeps them; `WordPiece(quotes="straight")` gives the same ids.
+    """
     return text.lower().replace("“", '"').replace("”", '"')
 
 
@@ -177,7 +190,7 @@ def _read(path: Path) -> str:
         raise InputError(f"{path} is not UTF-8 text, byte {error.start} is {error.object[error.start]:#04x}") from error
 
 
-def _rules(numbers: dict[str, int], style: Style, quotes: Quotes) -> Tokenizer:
+def _rules(numbers: dict[str, int], style: str, quotes: str) -> Tokenizer:
     model = models.WordPiece(numbers, unk_token=UNKNOWN, max_input_chars_per_word=LONGEST_WORD[style])
     rules = Tokenizer(model)
     if style == "transformers":
@@ -197,7 +210,7 @@ def _rules(numbers: dict[str, int], style: Style, quotes: Quotes) -> Tokenizer:
     return rules
 
 
-def _data_loader_steps(quotes: Quotes) -> list[normalizers.Normalizer]:
+def _data_loader_steps(quotes: str) -> list[normalizers.Normalizer]:
     """What the original's data loaders do to a caption before the tokenizer sees it."""
     if quotes == "keep":
         return []

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from tuwen.losses import contrastive
 from tuwen.nn.heads import unit
-from tuwen.types import Images
+from tuwen.types import DualEncoder, Images
 
 if TYPE_CHECKING:
-    from tuwen.models.chinese_clip import ChineseCLIP
     from tuwen.processing.processor import Processor
 
 
 class Contrast(nn.Module):
     """Symmetric contrastive loss of a two-tower model, averaged over the languages that caption the same pictures."""
 
-    def __init__(self, model: ChineseCLIP, processor: Processor, precision: str = "float32") -> None:
+    def __init__(self, model: nn.Module, processor: Processor, precision: str = "float32") -> None:
         super().__init__()
         self.model = model
         self.processor = processor
         self.precision = precision
+
+    @property
+    def towers(self) -> DualEncoder:
+        """The model as what every two-tower family is."""
+        return cast(DualEncoder, self.model)
 
     def forward(
         self, pixels: Tensor, captions: dict[str, list[str]], same: dict[str, Tensor], patch_dropout: float = 0.0
@@ -32,14 +36,14 @@ class Contrast(nn.Module):
 
         The towers run in the chosen precision, features and loss in float32.
         """
-        device = self.model.log_scale.device
+        scale = self.towers.scale()
+        device = scale.device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             images = Images(self.processor.image.normalise(pixels.to(device, non_blocking=True)))
-            image = self.model.encode_image(images, patch_dropout)
+            image = self.towers.encode_image(images, patch_dropout)
             text = self._encode_text([caption for texts in captions.values() for caption in texts])
         image = unit(image.float())
         by_language = unit(text.float()).split(len(pixels))
-        scale = self.model.scale()
         losses = [
             contrastive(image, features, scale, numbers.to(device))
             for features, numbers in zip(by_language, same.values(), strict=True)
@@ -51,11 +55,11 @@ class Contrast(nn.Module):
     def _encode_text(self, texts: list[str]) -> Tensor:
         """Packed: nothing is computed on padding. (B, E) in the order of the texts."""
         packed, order = self.processor.packed(self.processor.ids(texts))
-        features = self.model.encode_text(packed.to(self.model.log_scale.device))
+        features = self.towers.encode_text(packed.to(next(self.model.parameters()).device))
         back = torch.empty(len(order), dtype=torch.long)
         back[torch.tensor(order)] = torch.arange(len(order))
         return features[back.to(features.device)]
 
     def after_step(self) -> None:
         """What has to happen after every optimizer step."""
-        self.model.after_step()
+        self.towers.after_step()

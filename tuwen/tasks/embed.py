@@ -72,7 +72,7 @@ class Plan:
             return False
         parts = {"image": self.previous.images, "text": self.previous.texts}
         same_rows = all((part.rows if part else []) == self.rows[kind] for kind, part in parts.items())
-        return same_rows and self.previous.failures == self.failures
+        return same_rows and {f.id for f in self.previous.failures} == {f.id for f in self.failures}
 
 
 def plan(
@@ -114,15 +114,18 @@ def plan(
 
 
 def _previous(output: Path, fingerprint: str, overwrite: bool) -> Embedded | None:
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file: name a folder, new or written by `tuwen embed` before")
     if overwrite or not output.exists():
         return None
     manifest = read_manifest(output)
     if manifest is None:
         return None
-    if manifest["model"]["fingerprint"] != fingerprint:
+    made_by = manifest["model"]
+    if made_by["fingerprint"] != fingerprint:
         raise InputError(
-            f"{output} has vectors of {manifest['model']['name']} (fingerprint {manifest['model']['fingerprint']}), this "
-            f"model has {fingerprint}: vectors of two models never mix, choose another folder or pass --overwrite"
+            f"{output} has vectors of {made_by['name']} (fingerprint {made_by['fingerprint']}), this model has "
+            f"{fingerprint}: vectors of two models never mix, choose another folder or pass --overwrite"
         )
     return open_embedded(output)
 
@@ -133,7 +136,7 @@ def _kept(planned: Plan, kind: str) -> dict[str, int]:
     # Half precision cannot be made whole again.
     if previous is None or (previous.manifest["dtype"] == "float16" and planned.dtype == "float32"):
         return {}
-    part = previous.images if kind == "image" else previous.texts
+    part: Any = previous.images if kind == "image" else previous.texts
     return {row.key: number for number, row in enumerate(part.rows)} if part else {}
 
 
@@ -153,8 +156,8 @@ class Shards:
         index = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if index["fingerprint"] != self.fingerprint:
             raise InputError(
-                f"{self.folder.parent} has an unfinished run of another model (fingerprint {index['fingerprint']}, this "
-                f"one has {self.fingerprint}): choose another folder or pass --overwrite"
+                f"{self.folder.parent} has an unfinished run of another model (fingerprint {index['fingerprint']}, "
+                f"this one has {self.fingerprint}): choose another folder or pass --overwrite"
             )
         self.known[index["kind"]] |= {key: (path, row) for row, key in enumerate(index["keys"])}
 
@@ -171,7 +174,7 @@ class Shards:
         self.known[kind] |= {key: (path, row) for row, key in enumerate(keys)}
 
 
-# -- doing it -------------------------------------------------------------------------------------------------------------
+# -- doing it --------------------------------------------------------------------------------------------------------
 
 
 def run(
@@ -185,7 +188,7 @@ def run(
     """Embed what is missing and write the output; nothing in it changes before the end.
 
     describe: what the manifest says beside counts, failures and versions; describe["model"] has at least the name.
-    on_error: "skip" lists a picture that cannot be read among `planned.failures`, "fail" stops there with its InputError.
+    on_error: "skip" lists a picture that cannot be read among `planned.failures`, "fail" stops with its InputError.
     Stopped for whatever reason, a run of the same model into the same output goes on where this one was.
     """
     if on_error not in ("skip", "fail"):
@@ -260,7 +263,13 @@ def finish(planned: Plan, width: int, describe: dict[str, Any]) -> None:
                 writer.table(kind, rows)
         planned.previous = None  # its map of the old file would keep the new one from taking its place on Windows
         failures = [{"id": f.id, "reason": f.reason, "key": f.key} for f in planned.failures]
-        manifest = {**describe, "dtype": planned.dtype, "unit_length": True, "versions": _versions(), "failures": failures}
+        manifest = {
+            **describe,
+            "dtype": planned.dtype,
+            "unit_length": True,
+            "versions": _versions(),
+            "failures": failures,
+        }
         manifest["model"] = {**describe["model"], "fingerprint": planned.fingerprint, "embedding": width}
         writer.finish(manifest)
     shutil.rmtree(planned.output / PARTIAL, ignore_errors=True)

@@ -23,8 +23,9 @@ def learning_rate(step: int, base: float, warmup: int, steps: int) -> float:
 def groups(named: dict[str, nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
     """Two groups for AdamW, from parameters under their *published* names: without and with weight decay.
 
-    Chinese-CLIP excludes by substring of the name: whatever contains bn, ln, bias or logit_scale is not decayed. By the same rule
-    every BERT LayerNorm weight, all tables and all projections are decayed; published training runs depend on it.
+    Chinese-CLIP excludes by substring of the name: whatever contains bn, ln, bias or logit_scale is not decayed. By
+    the same rule every BERT LayerNorm weight, all tables and all projections are decayed; published training runs
+    depend on it.
     """
     free = [p for name, p in named.items() if p.requires_grad and any(part in name for part in NO_DECAY)]
     decayed = [p for name, p in named.items() if p.requires_grad and not any(part in name for part in NO_DECAY)]

@@ -34,7 +34,7 @@ class Batch:
 
 
 class SceneBatches(Dataset[Batch]):
-    """Item s is this process's part of the batch of step s; nothing depends on the steps before it, so a run resumes anywhere."""
+    """Item s is this process's part of the batch of step s, whatever came before: a run resumes anywhere."""
 
     def __init__(self, recipe: Recipe, pipeline: ImagePipeline) -> None:
         self.recipe = recipe

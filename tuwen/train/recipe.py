@@ -62,7 +62,7 @@ class Recipe:
 
 
 def read(path: Path, overrides: Iterable[str] = ()) -> Recipe:
-    """A YAML file, then `key=value` (dots go into sections), e.g. `steps=2000 scenes.workers=2`; unknown keys are errors."""
+    """A YAML file, changed by `key=value` (`steps=2000`, `scenes.workers=2`); unknown keys are errors."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -91,7 +91,7 @@ def _set(values: dict[str, Any], override: str) -> None:
 
 
 def from_dict(kind: type, values: Mapping[str, Any], where: str) -> Any:
-    """values -> the frozen dataclass `kind`; an unknown key or a value of a wrong type is a UsageError that names it."""
+    """values -> the frozen dataclass `kind`; UsageError names an unknown key or a value of a wrong type."""
     types_of = typing.get_type_hints(kind)
     for key in values:
         if key not in types_of:
@@ -99,9 +99,9 @@ def from_dict(kind: type, values: Mapping[str, Any], where: str) -> Any:
             hint = f": did you mean {near[0]!r}?" if near else f": the settings are {', '.join(types_of)}"
             raise UsageError(f"{where} has an unknown setting {key!r}{hint}")
     for required in dataclasses.fields(kind):
-        if required.default is dataclasses.MISSING and required.default_factory is dataclasses.MISSING:
-            if required.name not in values:
-                raise UsageError(f"{where} lacks the setting {required.name!r}")
+        needed = required.default is dataclasses.MISSING and required.default_factory is dataclasses.MISSING
+        if needed and required.name not in values:
+            raise UsageError(f"{where} lacks the setting {required.name!r}")
     return kind(**{key: _convert(types_of[key], value, f"{where}: {key}") for key, value in values.items()})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ def save(path: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimiz
     torch.save(
         {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "recipe": recipe}, temporary
     )
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]) -> int:

@@ -1,0 +1,133 @@
+"""Golden cases: folders of inputs with the numbers that the original code gave for them."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+DESCRIPTION = "case.json"
+SIGNS = (DESCRIPTION, "expected.json", "expected.safetensors")  # a folder with any of these is meant to be a case
+
+
+@dataclass(frozen=True)
+class Case:
+    """One folder: `settings` is its case.json, `problem` says why that cannot be read."""
+
+    path: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def family(self) -> str:
+        return str(self.settings.get("family", self.path.parent.name))
+
+    @property
+    def kind(self) -> str:
+        """What the case is about, by its own word for it, or "" where it has none."""
+        return str(self.settings.get("kind", ""))
+
+    @property
+    def images(self) -> list[Path]:
+        return [self.path / "images" / name for name in self.settings["images"]]
+
+    @property
+    def texts(self) -> list[str]:
+        texts: list[str] = self.settings["texts"]
+        return texts
+
+    def __str__(self) -> str:
+        return f"{self.family}/{self.path.name}"
+
+
+def read_case(path: Path) -> Case:
+    """The case of a folder; what is wrong with its description becomes its `problem`."""
+    try:
+        settings = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return Case(path, problem=f"{DESCRIPTION} cannot be read: {error}")
+    if not isinstance(settings, dict):
+        return Case(path, problem=f"{DESCRIPTION} holds {type(settings).__name__}, expected an object")
+    return Case(path, settings)
+
+
+def find_cases(root: Path) -> list[Case]:
+    """Every case of a folder of families, of one family's folder, or of a folder that is itself a case."""
+    folders = (root, *_below(root), *(inner for folder in _below(root) for inner in _below(folder)))
+    return [read_case(folder) for folder in folders if any((folder / sign).is_file() for sign in SIGNS)]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    yield from sorted(entry for entry in folder.iterdir() if entry.is_dir())
+
+
+def same_files(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files with the same bytes."""
+    names = [sorted(file.relative_to(root) for file in root.rglob("*") if file.is_file()) for root in (one, other)]
+    return names[0] == names[1] and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names[0])
+
+
+class Expected:
+    """The original's numbers for a case. Each must be asked for, and every difference is kept until the end."""
+
+    def __init__(self, case: Case) -> None:
+        self.tensors = load_file(case.path / "expected.safetensors")
+        self.values: dict[str, Any] = json.loads((case.path / "expected.json").read_text(encoding="utf-8"))
+        tolerance = case.settings["tolerance"]
+        self.atol, self.rtol = float(tolerance["atol"]), float(tolerance["rtol"])
+        self.unused = {*self.tensors, *self.values}
+        self.differences: list[str] = []
+
+    def keys(self, start: str) -> list[str]:
+        """The names of tensors and values that begin with `start`."""
+        return [key for key in (*self.tensors, *self.values) if key.startswith(start)]
+
+    def tensor(self, key: str) -> Tensor:
+        self.unused.discard(key)
+        return self.tensors[key]
+
+    def value(self, key: str) -> Any:
+        self.unused.discard(key)
+        return self.values[key]
+
+    def close(self, key: str, ours: Tensor, what: str = "") -> None:
+        """`ours` is the expected tensor, within the case's tolerance; `what` says which of several ways to it this is."""
+        self.compare(f"{key} {what}".strip(), ours, self.tensor(key), self.atol, self.rtol)
+
+    def equal(self, key: str, ours: Any, what: str = "") -> None:
+        """`ours` is the expected tensor or value, exactly."""
+        if key in self.tensors:
+            self.compare(f"{key} {what}".strip(), ours, self.tensor(key), 0, 0)
+        else:
+            self.same(f"{key} {what}".strip(), ours, self.value(key))
+
+    def compare(self, what: str, ours: Tensor, theirs: Tensor, atol: float, rtol: float) -> None:
+        """Two tensors, in whatever floating type theirs is."""
+        ours = ours.detach()
+        try:
+            torch.testing.assert_close(ours.to(theirs.dtype), theirs, atol=atol, rtol=rtol)
+        except AssertionError as error:
+            self.differences.append(f"{what}: {' '.join(str(error).split())}")
+
+    def same(self, what: str, ours: Any, theirs: Any) -> None:
+        """Two plain values."""
+        if ours != theirs:
+            self.differences.append(f"{what}: {_short(ours)} instead of {_short(theirs)}")
+
+    def finish(self) -> None:
+        """AssertionError with every difference, and every number that nothing was compared with."""
+        wrong = [*self.differences, *(f"nothing checks {key}" for key in sorted(self.unused))]
+        if wrong:
+            raise AssertionError(f"{len(wrong)} of {len(self.tensors) + len(self.values)} are not as the original's:\n" + "\n".join(wrong))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 400 else f"{text[:400]} ..."

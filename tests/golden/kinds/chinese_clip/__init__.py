@@ -1,0 +1,1 @@
+"""Checks of Chinese-CLIP's cases, a file for each kind."""

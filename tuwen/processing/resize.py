@@ -1,0 +1,46 @@
+"""Resize pictures: Pillow's arithmetic exactly, or torch's faster kernel a level or two beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Size = tuple[int, int]  # (height, width)
+
+PREMULTIPLIED = {"RGBA": "RGBa", "LA": "La"}
+
+
+def resize_exact(image: Image.Image, target: Size, resample: Image.Resampling) -> Image.Image:
+    """What `image.resize` of Pillow 13 gives, in the picture's own mode, with every version of Pillow."""
+    height, width = target
+    if (image.height, image.width) == target or image.mode in ("1", "P") or resample == Image.Resampling.NEAREST:
+        return image.resize((width, height), resample)
+    mode = PREMULTIPLIED.get(image.mode, image.mode)
+    resized = image.convert(mode) if mode != image.mode else image
+    for step_height, step_width in _passes((image.height, image.width), target):
+        resized = resized.resize((step_width, step_height), resample)
+    return resized.convert(image.mode) if mode != image.mode else resized
+
+
+def resize_fast(pixels: Pixels, target: Size) -> Pixels:
+    """Bicubic, uint8 (H, W, C) -> (H', W', C); the levels differ from Pillow's as `ImagePipeline` says."""
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # (1, C, H, W), channels last in memory
+    for size in _passes(pixels.shape[:2], target):
+        tensor = F.interpolate(tensor, size, mode="bicubic", antialias=True)
+    return tensor[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def _passes(size: tuple[int, ...], target: Size) -> tuple[Size, Size]:
+    """One direction first, then both.
+
+    The result between the two is rounded and clipped, so their order changes numbers, by up to 30 levels at hard edges.
+    Until version 12 Pillow went horizontally first; this is the choice of version 13, which made the reference numbers.
+    """
+    height, width = target
+    shrinks_mostly_in_height = height < size[0] and size[0] - height > 2 * (size[1] - width)
+    return ((height, size[1]) if shrinks_mostly_in_height else (size[0], width)), target

@@ -1,0 +1,98 @@
+"""A page of search results: one HTML file with nothing outside it but the pictures, in Chinese and English."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from tuwen.checkpoint import replacing
+from tuwen.search.gallery import Answer, Hit
+from tuwen.search.sheet import ranks, verdict
+
+FOLDER = Path(__file__).parent  # page.css and page.js lie beside this file
+
+
+def write_page(path: Path, answers: Sequence[Answer], subtitle_zh: str, subtitle_en: str) -> None:
+    """Write the page; it links to the pictures where they are, by paths relative to its own."""
+    with replacing(path) as temporary:
+        temporary.write_text(page(path, answers, subtitle_zh, subtitle_en), encoding="utf-8")
+
+
+def page(path: Path, answers: Sequence[Answer], subtitle_zh: str, subtitle_en: str) -> str:
+    """The HTML of a page that is to lie at `path`."""
+    folder = path.resolve().parent
+    style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    sections = "\n".join(_section(folder, answer) for answer in answers)
+    return f"""<!doctype html>
+<html lang="zh" data-theme="light">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>tuwen 图文 · {escape(answers[0].query if len(answers) == 1 else "检索 search")}</title>
+<style>
+{style}</style>
+<script>
+{script}</script>
+</head>
+<body>
+<header>
+<div>
+<h1>{_both("图文检索", "Picture search")}</h1>
+<p>{_both(escape(subtitle_zh), escape(subtitle_en))}</p>
+</div>
+<nav>
+<button type="button" onclick="turnLanguage()">{_both("English", "中文")}</button>
+<button type="button" onclick="turnTheme()">{_both("明暗", "Light / dark")}</button>
+</nav>
+</header>
+<main>
+{sections}
+</main>
+<footer>{_both("分数是查询与结果特征的余弦", "Scores are cosines between the features of query and result")}</footer>
+</body>
+</html>
+"""
+
+
+def _both(zh: str, en: str) -> str:
+    """HTML in two languages, of which the page shows one."""
+    return f'<span class="zh" lang="zh">{zh}</span><span class="en" lang="en">{en}</span>'
+
+
+def _section(folder: Path, answer: Answer) -> str:
+    picture = f'<img src="{_link(folder, answer.image)}" alt="">' if answer.image else ""
+    query = f"<span>{escape(answer.query)}</span>" if answer.query else ""
+    items = "\n".join(_item(folder, hit) for hit in answer.hits)
+    return f"<section>\n<h2>{picture}{query}{_verdict(answer)}</h2>\n<ol>\n{items}\n</ol>\n</section>"
+
+
+def _verdict(answer: Answer) -> str:
+    if answer.right is None:
+        return ""
+    at = ranks(answer.right)
+    return f"<small>{_both(verdict(answer), f'{len(answer.right)} right, at rank {at}')}</small>"
+
+
+def _item(folder: Path, hit: Hit) -> str:
+    mark = ""
+    if hit.right:
+        mark = f'<span class="right">✓<span hidden>{_both("相符", "right")}</span></span>'
+    link, name = _link(folder, hit.path), escape(hit.id)
+    if hit.text:
+        shown = f'<p class="text">{escape(hit.text)}</p>'
+    else:
+        shown = f'<a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'
+    score = f"<span>{hit.score:.3f}</span>"
+    return f'<li><b>{hit.rank}</b>{shown}<p>{score}{mark}<span class="name">{name}</span></p></li>'
+
+
+def _link(folder: Path, path: str) -> str:
+    """From a page in this folder to a file."""
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:  # another drive of Windows
+        return escape(Path(path).as_uri())
+    return escape(quote(Path(relative).as_posix()))
