@@ -13,7 +13,7 @@ INSTALL := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet -
 .PHONY: help demo test check bench clean
 
 help:
-	@echo "make demo    index the bundled pictures, answer Chinese queries, write a contact sheet to demo/"
+	@echo "make demo    index the bundled pictures, answer Chinese queries, write a contact sheet to demo_out/"
 	@echo "make test    the whole test suite"
 	@echo "make check   format, lint, types, import directions"
 	@echo "make bench   speed against the peers, on this machine"

@@ -25,6 +25,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 READMES = ["README.md", "README.zh.md"]
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
 REASONS = {"weights", "gpu", "network", "server", "hours"}
 FENCE = re.compile(r"^(?P<ticks>`{3,})(?P<language>\w*)\s*$")
 NEEDS = re.compile(r"^<!--\s*needs:\s*(?P<reasons>[\w, ]+?)\s*-->$")
@@ -166,7 +167,11 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", READMES)
+def shows_python(name: str) -> bool:
+    return "```python" in (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [*READMES, *filter(shows_python, PAGES)])
 def test_what_the_readme_shows_works(name: str, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     namespace: dict[str, Any] = {"__name__": "readme"}
     shown = [block for block in blocks((ROOT / name).read_text(encoding="utf-8")) if block.language]
@@ -202,10 +207,10 @@ def test_both_readmes_show_the_same_commands() -> None:
 
 
 def test_links_within_the_clone_lead_somewhere() -> None:
-    for name in [*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "THIRD_PARTY_NOTICES.md"]:
+    for name in [*READMES, *PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "THIRD_PARTY_NOTICES.md"]:
         text = re.sub(r"```.*?```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
         links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text)
-        broken = [link for link in links if not (ROOT / link).exists()]
+        broken = [link for link in links if not ((ROOT / name).parent / link).exists()]
         assert not broken, f"{name} links to {broken}"
 
 

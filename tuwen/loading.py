@@ -78,8 +78,7 @@ def load(
     return Model(family, module, processor, module_of.variant_of(sizes), device=device, dtype=dtype)
 
 
-# -- finding
-# --------------------------------------------------------------------------------------------------------------
+# -- finding ---------------------------------------------------------------------------------------------------------
 
 
 def find(name: str | Path) -> Source:
@@ -216,8 +215,7 @@ def preprocessor(source: Source) -> dict[str, Any] | None:
     return _read_json(path) if path.is_file() else None
 
 
-# -- weights into modules
-# -------------------------------------------------------------------------------------------------
+# -- weights into modules --------------------------------------------------------------------------------------------
 
 
 def assemble(module_of: Any, sizes: Any, ours: Mapping[str, Tensor], name: str) -> nn.Module:
@@ -228,7 +226,7 @@ def assemble(module_of: Any, sizes: Any, ours: Mapping[str, Tensor], name: str) 
     problem = keymap.describe_mismatch(shapes_of(ours), wanted)
     if problem:
         raise CheckpointError(f"{name} does not fit the sizes of its config: {problem}")
-    module.load_state_dict(dict(ours), assign=True)
+    module.load_state_dict({name: tensor.contiguous() for name, tensor in ours.items()}, assign=True)
     return module
 
 
@@ -237,8 +235,7 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-# -- tuwen's own folders
-# --------------------------------------------------------------------------------------------------
+# -- tuwen's own folders ---------------------------------------------------------------------------------------------
 
 
 def save(model: Model, folder: Path, dtype: str | None = None) -> None:

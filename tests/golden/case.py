@@ -98,7 +98,7 @@ class Expected:
         return self.values[key]
 
     def close(self, key: str, ours: Tensor, what: str = "") -> None:
-        """`ours` is the expected tensor, within the case's tolerance; `what` says which of several ways to it this is."""
+        """`ours` is the expected tensor, within the case's tolerance; `what` names one of several ways to it."""
         self.compare(f"{key} {what}".strip(), ours, self.tensor(key), self.atol, self.rtol)
 
     def equal(self, key: str, ours: Any, what: str = "") -> None:
@@ -125,7 +125,10 @@ class Expected:
         """AssertionError with every difference, and every number that nothing was compared with."""
         wrong = [*self.differences, *(f"nothing checks {key}" for key in sorted(self.unused))]
         if wrong:
-            raise AssertionError(f"{len(wrong)} of {len(self.tensors) + len(self.values)} are not as the original's:\n" + "\n".join(wrong))
+            raise AssertionError(
+                f"{len(wrong)} of {len(self.tensors) + len(self.values)} are not as the original's:\n"
+                + "\n".join(wrong)
+            )
 
 
 def _short(value: Any) -> str:

@@ -23,7 +23,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def here() -> list[Any]:
     """The kept cases and those of the larger collection that differ from them.
 
-    Of the cases that nothing handles yet a line for each family is reported: they are what later families and kinds bring.
+    Of the cases that nothing handles yet a line for each family is reported: they wait for their family or kind.
     """
     kept = find_cases(KEPT)
     known = {str(case): case for case in kept}
@@ -51,7 +51,7 @@ def there(folder: Path) -> list[Any]:
 
 
 def is_handled(case: Case) -> bool:
-    """Whether a check for its kind exists; a case that does not even say its kind must fail, so it counts as handled."""
+    """Whether a check for its kind exists; a case that cannot even say its kind must fail, so it counts as handled."""
     return bool(case.problem) or (case.family, case.kind) in CHECKS
 
 

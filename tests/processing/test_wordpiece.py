@@ -102,10 +102,12 @@ def wordpiece() -> WordPiece:
     return WordPiece(VOCABULARY)
 
 
-@pytest.mark.parametrize("pattern", ["{} ", "a{}b ", "中{}Σ ", "Α{}Ε\u0301 ", "ΑΣ{}Α "])
-def test_every_character_of_the_bmp_is_treated_as_in_the_original(wordpiece: WordPiece, pattern: str) -> None:
+@pytest.mark.parametrize(("pattern", "step"), [("{0} a{0}b ", 1), ("ΑΣ{0}Α\u0301 中{0}Σ ", 3)])
+def test_every_character_of_the_bmp_is_treated_as_in_the_original(
+    wordpiece: WordPiece, pattern: str, step: int
+) -> None:
     for first in range(0, 0x10000, 0x1000):
-        text = "".join(pattern.format(char) for char in known(range(first, first + 0x1000)))
+        text = "".join(pattern.format(char) for char in known(range(first, first + 0x1000))[::step])
         assert words(wordpiece, text) == reference_words(text)
 
 
@@ -190,7 +192,11 @@ def test_saving_and_loading_changes_nothing(tmp_path: Path, style: str, quotes: 
 
 
 def test_fingerprints_tell_tokenizers_apart() -> None:
-    tokenizers = [WordPiece(VOCABULARY), WordPiece(VOCABULARY, quotes="straight"), WordPiece(VOCABULARY, "transformers")]
+    tokenizers = [
+        WordPiece(VOCABULARY),
+        WordPiece(VOCABULARY, quotes="straight"),
+        WordPiece(VOCABULARY, "transformers"),
+    ]
     tokenizers.append(WordPiece([*VOCABULARY, "dog"]))
     assert len({wordpiece.fingerprint() for wordpiece in tokenizers}) == len(tokenizers)
 

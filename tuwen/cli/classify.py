@@ -146,7 +146,9 @@ def _templates(given: str) -> str | list[str]:
             raise InputError(f"{path} holds no templates: expected one per line, each with {{}} for the label")
         return list(wordings(lines))
     if path.suffix == ".txt":
-        raise InputError(f"there is no template file {given}: expected zh, en or a text file with one template per line")
+        raise InputError(
+            f"there is no template file {given}: expected zh, en or a text file with one template per line"
+        )
     return list(wordings(given))
 
 

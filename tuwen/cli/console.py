@@ -26,7 +26,9 @@ def bar(total: int, unit: str, quiet: bool = False, done: int = 0) -> tqdm[Any]:
     """A progress bar on stderr: rate, time left, and what `set_postfix` adds."""
     from tqdm import tqdm
 
-    return tqdm(total=total, initial=done, unit=unit, disable=quiet, file=sys.stderr, dynamic_ncols=True, mininterval=0.2)
+    return tqdm(
+        total=total, initial=done, unit=unit, disable=quiet, file=sys.stderr, dynamic_ncols=True, mininterval=0.2
+    )
 
 
 def note(text: str, quiet: bool = False) -> None:

@@ -10,7 +10,6 @@ import typer
 
 from tuwen.cli import console, options
 from tuwen.cli.memory import keep_freed_memory
-from tuwen.errors import InputError
 
 
 class Format(StrEnum):
@@ -22,8 +21,12 @@ class Format(StrEnum):
 
 
 def command(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Name, folder or weight file / 模型名、文件夹或权重文件")],
-    destination: Annotated[Path, typer.Argument(metavar="DST", help="Folder or .pt file to write / 要写的文件夹或文件")],
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="Name, folder or weight file / 模型名、文件夹或权重文件")
+    ],
+    destination: Annotated[
+        Path, typer.Argument(metavar="DST", help="Folder or .pt file to write / 要写的文件夹或文件")
+    ],
     to: Annotated[Format, typer.Option("--to", help="Format to write / 目标格式")] = Format.TUWEN,
     tokenizer: options.Tokenizer = None,
     config: options.Config = None,
@@ -31,16 +34,16 @@ def command(
     as_json: options.AsJson = False,
 ) -> None:
     """Convert a model, bit for bit, into another format / 把模型逐位转换成另一种格式"""
-    if destination.exists() and (destination.is_file() or any(destination.iterdir())):
-        raise InputError(f"{destination} exists already: choose another name, or remove it first")
     keep_freed_memory()
     from tuwen.formats import convert
 
     console.header("convert", f"{source} -> {destination}", to.value, quiet=quiet)
-    convert(source, destination, to.value, tokenizer=tokenizer, config=config)
-    files = sorted(path for path in destination.rglob("*") if path.is_file()) if destination.is_dir() else [destination]
+    done = convert(source, destination, to.value, tokenizer=tokenizer, config=config)
     if as_json:
-        console.result([{"file": str(path), "size_bytes": path.stat().st_size} for path in files])
+        files = [{"file": str(path), "size_bytes": path.stat().st_size} for path in done.files]
+        console.result({"files": files, "dropped": list(done.dropped)})
     else:
-        rows = [[str(path), f"{path.stat().st_size / 2**20:,.1f} MiB"] for path in files]
+        rows = [[str(path), f"{path.stat().st_size / 2**20:,.1f} MiB"] for path in done.files]
         console.table(["file", "size"], rows, ["size"])
+    if done.dropped:
+        console.note(f"left out, used by no model / 未写入: {', '.join(done.dropped)}", quiet)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,8 @@ from tuwen.cli import console, options
 from tuwen.cli.ready import described, ready, recipe_of
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from tuwen.model import Model
     from tuwen.scenes.scene import Scene
     from tuwen.search.gallery import Answer
@@ -27,14 +29,17 @@ def command(
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Index the bundled pictures, answer five Chinese queries, write a contact sheet / 索引自带图片并回答五个中文查询"""
+    """Index the bundled pictures, answer Chinese queries, write a contact sheet / 索引自带图片并回答五个中文查询"""
     loaded = ready(model, device)
     from tuwen.cli.showcase import gallery
 
     scenes = gallery()
     console.header("demo", described(model, loaded), console.amount(len(scenes), "picture"), quiet=quiet)
-    _draw(scenes, output / "pictures", quiet)
-    _index(loaded, model, output, quiet)
+    with console.bar(2 * len(scenes), " steps", quiet) as bar:
+        bar.set_description("draw / 绘制")
+        _draw(scenes, output / "pictures", bar)
+        bar.set_description("embed / 嵌入")
+        _index(loaded, model, output, bar)
     answers = _answers(loaded, scenes, output / "index")
     _write(answers, output, model, len(scenes))
     if as_json:
@@ -42,30 +47,29 @@ def command(
     else:
         _show(answers)
     console.note(f"contact sheet / 缩略图表: {output / 'sheet.png'} · page / 网页: {output / 'index.html'}", quiet)
-    console.note(f"go on / 继续: tuwen search {output / 'index'} \"草地上的一只狗\"", quiet)
+    console.note(f'go on / 继续: tuwen search {output / "index"} "草地上的一只狗"', quiet)
 
 
-def _draw(scenes: list[Scene], folder: Path, quiet: bool) -> None:
+def _draw(scenes: list[Scene], folder: Path, bar: tqdm[Any]) -> None:
     """Draw what is not there yet; a picture is the same every time."""
     from tuwen.checkpoint import replacing
     from tuwen.scenes.render import render
 
     folder.mkdir(parents=True, exist_ok=True)
-    with console.bar(len(scenes), " pictures drawn", quiet) as bar:
-        for number, scene in enumerate(scenes):
-            path = folder / _name(number)
-            if not path.exists():
-                with replacing(path) as temporary:
-                    render(scene, SIDE).save(temporary, "WEBP", quality=90, method=2)
-            bar.update(1)
+    for number, scene in enumerate(scenes):
+        path = folder / _name(number)
+        if not path.exists():
+            with replacing(path) as temporary:
+                render(scene, SIDE).save(temporary, "WEBP", quality=90, method=2)
+        bar.update(1)
 
 
 def _name(number: int) -> str:
     return f"{number:03d}.webp"
 
 
-def _index(model: Model, name: str, output: Path, quiet: bool) -> None:
-    """What `tuwen embed` does; a run with another model starts anew."""
+def _index(model: Model, name: str, output: Path, bar: tqdm[Any]) -> None:
+    """What `tuwen embed` does, always anew."""
     from tuwen.data.folder import find
     from tuwen.tasks import embed
 
@@ -75,8 +79,11 @@ def _index(model: Model, name: str, output: Path, quiet: bool) -> None:
         "input": str((output / "pictures").resolve()),
         "preprocessing": model.processor.image.to_dict(),
     }
-    with console.bar(planned.missing, " pictures embedded", quiet) as bar:
-        embed.run(model, planned, describe, report=lambda done, failed: bar.update(done) and None)
+
+    def report(done: int, failed: int) -> None:
+        bar.update(done)
+
+    embed.run(model, planned, describe, on_error="fail", report=report)
 
 
 def _answers(model: Model, scenes: list[Scene], index: Path) -> list[Answer]:
@@ -99,8 +106,9 @@ def _write(answers: list[Answer], output: Path, name: str, count: int) -> None:
     from tuwen.search.page import write_page
     from tuwen.search.sheet import write_sheet
 
-    zh = f"用模型 {name} 在 {count} 张从未见过的自带图片中精确检索"
-    en = f"Exact search with the model {name} over {count} bundled pictures that it has never seen"
+    name = Path(name).name
+    zh = f"用模型 {name} 在 {count} 张训练中没有的自带图片中精确检索"
+    en = f"Exact search with the model {name} over {count} bundled pictures that are in no training"
     write_sheet(output / "sheet.png", answers, "tuwen 图文 · 五个中文查询", zh)
     write_page(output / "index.html", answers, zh, en)
 
@@ -110,7 +118,11 @@ def _show(answers: list[Answer]) -> None:
 
     columns = ["query / 查询", "right at rank / 相符名次", *(f"#{rank}" for rank in range(1, SHOWN + 1))]
     rows = [
-        [answer.query, ranks(answer.right or ()), *(f"{hit.score:.3f} {'✓' if hit.right else ' '}" for hit in answer.hits)]
+        [
+            answer.query,
+            ranks(answer.right or ()),
+            *(f"{hit.score:.3f} {'✓' if hit.right else ' '}" for hit in answer.hits),
+        ]
         for answer in answers
     ]
     console.table(columns, rows)

@@ -68,7 +68,9 @@ def _processor() -> Iterator[Check]:
         faster = "faster, used" if packing_wins(dtype) else "not faster, not used"
         yield f"packed products {str(dtype).removeprefix('torch.')}", faster, "ok"
     decoder = importlib.util.find_spec("simplejpeg")
-    found = "simplejpeg" if decoder else "Pillow only (pip install simplejpeg decodes 3x faster, pixel for pixel the same)"
+    found = (
+        "simplejpeg" if decoder else "Pillow only (pip install simplejpeg decodes 3x faster, pixel for pixel the same)"
+    )
     yield "JPEG decoder", found, "ok" if decoder else "-"
 
 
@@ -103,7 +105,11 @@ def _extras() -> Iterator[Check]:
     for extra, modules in EXTRAS.items():
         absent = [name for name in modules if importlib.util.find_spec(name) is None]
         if extra == "core":
-            yield "core packages", f"pip install tuwen ({', '.join(absent)})" if absent else "all", "missing" if absent else "ok"
+            yield (
+                "core packages",
+                f"pip install tuwen ({', '.join(absent)})" if absent else "all",
+                "missing" if absent else "ok",
+            )
         elif absent:
             yield f"extra {extra}", f"pip install 'tuwen[{extra}]' ({', '.join(absent)})", "-"
         else:

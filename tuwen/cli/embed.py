@@ -21,7 +21,9 @@ def command(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write or update / 输出文件夹")],
     model: options.Model = "demo",
-    what: Annotated[options.What, typer.Option("--what", help="What to embed / 嵌入图片、文本或两者")] = options.What.BOTH,
+    what: Annotated[
+        options.What, typer.Option("--what", help="What to embed / 嵌入图片、文本或两者")
+    ] = options.What.BOTH,
     half: Annotated[bool, typer.Option("--half", help="Keep vectors as float16 / 以 float16 存储向量")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what another model wrote there / 覆盖其他模型写的内容")
@@ -35,7 +37,7 @@ def command(
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Embed a folder of pictures and texts; run again to update or go on / 嵌入文件夹中的图片和文本，可续跑、可增量更新"""
+    """Embed a folder of pictures and texts; run again to update or go on / 嵌入文件夹中的图片和文本，可续跑和更新"""
     from tuwen.data.folder import find
 
     found = find(source)  # before the model: a wrong folder is answered at once
@@ -68,7 +70,7 @@ def command(
         console.note(f"{output} is up to date / 已是最新", quiet)
     else:
         speed = f", {missing / seconds:.1f}/s" if missing else ""
-        console.note(f"{missing:,} embedded in {seconds:.1f} s{speed} · tuwen search {output} \"...\"", quiet)
+        console.note(f'{missing:,} embedded in {seconds:.1f} s{speed} · tuwen search {output} "..."', quiet)
     if (output / "images.jsonl").exists() or (output / "texts.jsonl").exists():
         console.note("tables are .jsonl, pip install 'tuwen[data]' for Parquet / 表格为 .jsonl", quiet)
     console.failures([(failure.id, failure.reason) for failure in planned.failures])
@@ -78,7 +80,13 @@ def command(
 
 def _show(planned: Plan, output: Path, width: int, embedded: int, as_json: bool) -> None:
     rows: list[dict[str, Any]] = [
-        {"kind": kind, "rows": len(rows), "width": width, "dtype": planned.dtype, "file": f"{output}/{kind}_features.npy"}
+        {
+            "kind": kind,
+            "rows": len(rows),
+            "width": width,
+            "dtype": planned.dtype,
+            "file": f"{output}/{kind}_features.npy",
+        }
         for kind, rows in planned.rows.items()
         if rows
     ]
@@ -87,4 +95,6 @@ def _show(planned: Plan, output: Path, width: int, embedded: int, as_json: bool)
         data = {"output": str(output), "fingerprint": planned.fingerprint, "embedded": embedded}
         console.result({**data, "parts": rows, "failures": failures})
     else:
-        console.table(["kind", "rows", "width", "dtype", "file"], [list(row.values()) for row in rows], ["rows", "width"])
+        console.table(
+            ["kind", "rows", "width", "dtype", "file"], [list(row.values()) for row in rows], ["rows", "width"]
+        )

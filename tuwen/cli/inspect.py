@@ -2,20 +2,90 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tuwen.cli import console, options
+from tuwen.errors import InputError
+
+if TYPE_CHECKING:
+    from tuwen.formats import Description
+
+SHOWN = 5  # names of tensors that loading leaves out
 
 
 def command(
     path: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="What to look at / 要查看的文件或文件夹")],
+    config: options.Config = None,
+    fingerprint: Annotated[
+        bool, typer.Option("--fingerprint", help="Also load it and tell its fingerprint / 加载模型并显示指纹")
+    ] = False,
+    tokenizer: options.Tokenizer = None,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Say what a weight file or folder is, or why it cannot be read / 说明权重文件是什么，或为何不能读取"""
+    path = path.expanduser()
+    if not path.exists():
+        raise InputError(f"{path} does not exist: name a weight file, or a folder with one")
+    from tuwen.data.embedded import read_manifest
+
+    console.header("inspect", str(path), quiet=quiet)
+    manifest = read_manifest(path) if path.is_dir() else None
+    if manifest is not None:
+        _show(manifest if as_json else _embedded(manifest), as_json)
+        return
     from tuwen.formats import describe
 
-    console.note(repr(describe(path)), quiet)
+    found = describe(path, config)
+    facts = {**asdict(found), "usable": found.usable} if as_json else _facts(found)
+    if fingerprint and found.usable:
+        from tuwen.cli.ready import ready
+
+        facts["fingerprint"] = ready(str(path), tokenizer=tokenizer, config=config).fingerprint
+    _show(facts, as_json)
+    if not found.usable:
+        raise InputError(found.reason)
+
+
+def _facts(found: Description) -> dict[str, str]:
+    facts = {
+        "what": {"checkpoint": "a checkpoint", "state-dict": "a state dict"}.get(found.kind, found.kind),
+        "container": found.container,
+        "inside": found.detail,
+        "model": " ".join(filter(None, [found.family, found.variant])),
+        "format": found.format,
+        "parameters": f"{found.parameters:,}" if found.parameters else "",
+        "tensors": f"{found.tensors:,}" if found.tensors else "",
+        "types": ", ".join(f"{count:,} {dtype}" for dtype, count in found.dtypes.items()),
+    }
+    for name, size in found.sizes.items():
+        inner = ", ".join(f"{key} {value}" for key, value in size.items()) if isinstance(size, dict) else str(size)
+        facts[f"sizes: {name}"] = inner
+    if found.dropped:
+        more = len(found.dropped) - SHOWN
+        facts["left out"] = ", ".join(found.dropped[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+    facts |= {name: str(value) for name, value in found.extra.items() if isinstance(value, str | int | float)}
+    return {name: value for name, value in facts.items() if value}
+
+
+def _embedded(manifest: dict[str, Any]) -> dict[str, str]:
+    """What there is to say of a folder that `tuwen embed` wrote."""
+    model = manifest["model"]
+    facts = {"what": "a folder that `tuwen embed` wrote", "model": model["name"], "fingerprint": model["fingerprint"]}
+    facts |= {"width": str(model["embedding"]), "type": manifest["dtype"], "input": str(manifest.get("input", ""))}
+    for kind, name in (("image", "pictures"), ("text", "texts")):
+        if kind in manifest:
+            facts[name] = f"{manifest[kind]['count']:,}, {manifest[kind]['features']} and {manifest[kind]['rows']}"
+    facts["failures"] = f"{len(manifest['failures']):,}"
+    return facts
+
+
+def _show(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        console.result(facts)
+    else:
+        console.table(["property", "value"], list(facts.items()))

@@ -1,7 +1,7 @@
 """Let the C library keep the memory that it gets back.
 
-Torch on a CPU allocates large activations at every layer. The GNU library returns each of them to the kernel at once and
-faults its pages in again for the next one: keeping them makes a training step 1.4 times as fast.
+Torch on a CPU allocates large activations at every layer. The GNU library returns each of them to the kernel at once
+and faults its pages in again for the next one: keeping them makes a training step 1.4 times as fast.
 """
 
 from __future__ import annotations
@@ -22,4 +22,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # musl
         return False
-    return all([mallopt(setting, value) == 1 for setting, value in SETTINGS])
+    done = [mallopt(setting, value) for setting, value in SETTINGS]  # all of them, whatever the first one says
+    return done == [1] * len(SETTINGS)

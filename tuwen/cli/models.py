@@ -30,7 +30,9 @@ def command(quiet: options.Quiet = False, as_json: options.AsJson = False) -> No
         for row in rows
     ]
     console.table(columns, shown, ["parameters", "image", "width"])
-    console.note("A folder, a weight file or owner/name on a hub loads as well / 也可加载文件夹、权重文件或 hub 仓库", quiet)
+    console.note(
+        "A folder, a weight file or owner/name on a hub loads as well / 也可加载文件夹、权重文件或 hub 仓库", quiet
+    )
 
 
 def _bundled() -> list[dict[str, Any]]:
@@ -47,7 +49,9 @@ def _bundled() -> list[dict[str, Any]]:
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     parameters = sum(math.prod(shape) for shape in look(folder).shapes.values())
     size, width = settings["config"]["image"]["image_size"], settings["config"]["embedding"]
-    return [_row("demo", parameters, settings["languages"], ("embed", "search", "classify"), size, width, "bundled", folder)]
+    return [
+        _row("demo", parameters, settings["languages"], ("embed", "search", "classify"), size, width, "bundled", folder)
+    ]
 
 
 def _published() -> list[dict[str, Any]]:

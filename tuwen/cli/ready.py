@@ -38,7 +38,9 @@ def check_device(device: str | None) -> None:
     except RuntimeError:
         raise UsageError(f"device is {device!r}: it must be one such as cpu, cuda or cuda:1") from None
     if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device is {device!r}, but this machine has {torch.cuda.device_count()} CUDA devices: use cpu")
+        raise UsageError(
+            f"device is {device!r}, but this machine has {torch.cuda.device_count()} CUDA devices: use cpu"
+        )
 
 
 def described(name: str, model: Model) -> str:

@@ -23,7 +23,8 @@ def command(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that `tuwen embed` wrote / 已嵌入的文件夹")],
     query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for / 查询文字")] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", help="Search by a picture, alone or with the text / 以图搜图，可与文字同用")
+        Path | None,
+        typer.Option("--image", help="Search by a picture, alone or with the text / 以图搜图，可与文字同用"),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many results / 结果数")] = 20,
     what: Annotated[
@@ -59,7 +60,7 @@ def command(
         rows = [{key: value for key, value in asdict(hit).items() if value not in ("", None)} for hit in hits]
         console.result({"query": query, "image": answer.image or None, "hits": rows})
     else:
-        columns = ["rank", "score", kind] + (["text"] if kind == "text" else [])
+        columns = ["rank", "score", "picture"] if kind == "image" else ["rank", "score", "id", "text"]
         lines = [[hit.rank, f"{hit.score:.4f}", hit.id] + ([hit.text] if hit.text else []) for hit in hits]
         console.table(columns, lines, ["rank", "score"])
     if html is not None:

@@ -16,7 +16,8 @@ from tuwen.errors import InputError
 def command(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML file, or the name of one of ours / 训练配方")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change, e.g. steps=500 / 修改配置项")
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change, e.g. steps=500 / 修改配置项"),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run / 输出文件夹")] = Path("runs/run"),
     device: options.Device = None,
@@ -65,7 +66,9 @@ def find_recipe(given: Path) -> Path:
             if (shelf / name).is_file():
                 return shelf / name
     known = sorted(path.name for shelf in shelves for path in shelf.glob("*.yaml"))
-    raise InputError(f"there is no recipe {given}: name a YAML file" + (f", or one of {', '.join(known)}" if known else ""))
+    raise InputError(
+        f"there is no recipe {given}: name a YAML file" + (f", or one of {', '.join(known)}" if known else "")
+    )
 
 
 def _number(value: float) -> str:

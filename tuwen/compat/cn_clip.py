@@ -62,7 +62,8 @@ def load_from_name(
     """-> (model, preprocess), weights rounded to half precision as the original's are; half on a GPU, float32 on a CPU.
 
     name: one of `available_models()`, whose file is taken from download_root (default ~/.cache/clip) if it is there
-    and else fetched; or the path of a .pt, for which the names of both towers and the resolution are required, as in the original.
+    and else fetched; or the path of a .pt, for which the names of both towers and the resolution are required, as in
+    the original.
     vocab.txt is looked for beside the file, then on the hub. RuntimeError lists the names if nothing fits.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -131,7 +132,7 @@ class CLIP(nn.Module):
         return self.towers.encode_text(Texts(text, text != 0))  # 0 is the padding, by construction of `tokenize`
 
     def forward(self, image: Tensor | None, text: Tensor | None, mask_ratio: float = 0) -> Any:
-        """Both: (unit image features, unit text features, scale). One None: the features of the other, not normalised."""
+        """Both: (unit image features, unit text features, scale). One None: the features of the other."""
         assert image is not None or text is not None, "text and image cannot both be None!"
         if image is None:
             assert text is not None

@@ -98,8 +98,7 @@ def build(config: Config) -> ChineseCLIP:
     return ChineseCLIP(config)
 
 
-# -- names in published files
-# ---------------------------------------------------------------------------------------------
+# -- names in published files ----------------------------------------------------------------------------------------
 
 
 def _text_keys(theirs: str) -> tuple[Key, ...]:
@@ -246,8 +245,7 @@ def published_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     return named
 
 
-# -- sizes from published files
-# -------------------------------------------------------------------------------------------
+# -- sizes from published files --------------------------------------------------------------------------------------
 
 
 def config_from(settings: Mapping[str, Any]) -> Config:
@@ -438,26 +436,21 @@ def _is_rounded(name: str) -> bool:
     return name != "log_scale"
 
 
-# -- a start for pretraining
-# ----------------------------------------------------------------------------------------------
+# -- a start for pretraining -----------------------------------------------------------------------------------------
 
 
 def initialise(config: Config, clip: Mapping[str, Tensor], bert: Mapping[str, Tensor]) -> ChineseCLIP:
-    """A model to pretrain, in float32 and eval mode: image tower and scale from an OpenAI CLIP, text tower from a
-    Chinese BERT.
+    """A model to pretrain: image tower and scale of an OpenAI CLIP, text tower of a Chinese BERT; float32, eval mode.
 
-    clip, bert: bare state dicts; of the first `visual.*` and `logit_scale` are taken, of the second `bert.*`, both
-    rounded to half precision as the original's `load` does. Positions of another grid are resized; the text projection keeps its
-    random start.
+    clip, bert: bare state dicts. `visual.*` and `logit_scale` are taken from the first, `bert.*` from the second,
+    rounded to half precision as the original's `load` does. Positions of another grid are resized; the text projection
+    keeps its random start.
     CheckpointError names what is missing, has no place, or has another shape.
     """
     image = {name: value for name, value in clip.items() if name.startswith("visual.") or name == "logit_scale"}
     text = {name: value for name, value in bert.items() if name.startswith("bert.")}
-    drop = (
-        *DROP,
-        "bert.embeddings.position_ids",
-        "bert.embeddings.token_type_ids",
-    )  # counting rows, as in other BERT files
+    # BERT files of transformers may carry counting rows too.
+    drop = (*DROP, "bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
     form = "original" if "visual.class_embedding" in image else "original-resnet"
     ours, _ = keymap.load(image | text, KEYS[form], drop)
     module = build(config)
@@ -476,8 +469,7 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-# -- what it can do, and what goes in
-# -------------------------------------------------------------------------------------
+# -- what it can do, and what goes in --------------------------------------------------------------------------------
 
 TASKS = ("embed", "search", "classify")
 LANGUAGES = ("zh",)
@@ -493,8 +485,7 @@ def processor(form: str, config: Config, tokenizer: WordPiece, preprocessor: Map
     return Processor(tokenizer, pipeline, context_length=min(CONTEXT_LENGTH, config.text.positions))
 
 
-# -- config files of the two published formats
-# ----------------------------------------------------------------------------
+# -- config files of the two published formats -----------------------------------------------------------------------
 
 
 def original_settings(config: Config) -> dict[str, dict[str, Any]]:

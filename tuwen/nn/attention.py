@@ -18,7 +18,10 @@ def quick_gelu(x: Tensor) -> Tensor:
 
     Written with silu, whose backward pass is one kernel instead of four.
     """
-    return F.silu(1.702 * x) * (1 / 1.702)
+    y = 1.702 * x
+    if torch.is_grad_enabled():
+        return F.silu(y) * (1 / 1.702)
+    return F.silu(y, inplace=True).mul_(1 / 1.702)  # a fresh piece of memory costs a CPU more than the arithmetic
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"quick_gelu": quick_gelu, "gelu": F.gelu, "relu": F.relu}
@@ -36,27 +39,45 @@ class Attention(nn.Module):
         self.qkv = Linear(width, 3 * width)
         self.output = Linear(width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, runs: Runs | None = None) -> Tensor:
-        """x (B, T, D) with mask (B, T), True where real, or None; or packed x (N, D) with its runs. Same shape out."""
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, runs: Runs | None = None, only_first: bool = False
+    ) -> Tensor:
+        """x (B, T, D) with mask (B, T), True where real, or None; or packed x (N, D) with its runs. Same shape out.
+
+        only_first: what the first token of each sequence sees and nothing else, (B, D).
+        """
         qkv = self.qkv(x)
-        mixed = self._padded(qkv, mask) if runs is None else self._packed(qkv, runs)
+        mixed = self._padded(qkv, mask, only_first) if runs is None else self._packed(qkv, runs, only_first)
         return self.output(mixed)
 
-    def _padded(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
+    def _padded(self, qkv: Tensor, mask: Tensor | None, only_first: bool) -> Tensor:
+        """qkv (B, T, 3 * D) -> (B, T, D), or (B, D) of the first tokens."""
         batch, length, _ = qkv.shape
         q, k, v = qkv.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D / H)
+        if only_first:
+            q = q[:, :, :1]
         seen = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T): every query sees the real keys
         mixed = F.scaled_dot_product_attention(
             q, k, v, attn_mask=seen, dropout_p=self.dropout if self.training else 0.0
         )
+        if only_first:
+            return mixed.reshape(batch, -1)  # (B, H, 1, D / H) -> (B, D)
         return mixed.transpose(1, 2).reshape(batch, length, -1)
 
-    def _packed(self, qkv: Tensor, runs: Runs) -> Tensor:
+    def _packed(self, qkv: Tensor, runs: Runs, only_first: bool) -> Tensor:
         """One unmasked attention for each run of equally long sequences: nothing is spent on padding."""
-        pieces = []
-        for (count, length), piece in zip(runs, qkv.split([count * length for count, length in runs]), strict=True):
-            pieces.append(self._padded(piece.view(count, length, -1), None).view(count * length, -1))
-        return torch.cat(pieces)
+        return torch.cat([self._padded(run, None, only_first).flatten(0, -2) for run in unpacked(qkv, runs)])
+
+
+def unpacked(x: Tensor, runs: Runs) -> list[Tensor]:
+    """Packed x (N, D) -> for each run its sequences, (count, length, D)."""
+    pieces = x.split([count * length for count, length in runs])
+    return [piece.view(count, length, -1) for (count, length), piece in zip(runs, pieces, strict=True)]
+
+
+def first_tokens(x: Tensor, runs: Runs | None = None) -> Tensor:
+    """x (B, T, D), or packed x (N, D) with its runs -> the first token of each sequence, (B, D)."""
+    return x[:, 0] if runs is None else torch.cat([run[:, 0] for run in unpacked(x, runs)])
 
 
 class FeedForward(nn.Module):

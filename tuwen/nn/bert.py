@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tuwen.nn.attention import Attention, FeedForward, Runs
+from tuwen.nn.attention import Attention, FeedForward, Runs, first_tokens
 from tuwen.nn.linear import Linear
 from tuwen.types import PackedTexts, Texts
 
@@ -59,9 +59,13 @@ class Block(nn.Module):
         self.norm_mlp = nn.LayerNorm(config.width, eps=config.eps)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, runs: Runs | None = None) -> Tensor:
-        """x (B, T, D) with mask (B, T), or packed x (N, D) with runs; same shape out."""
-        x = self.norm_attention(x + self.dropout(self.attention(x, mask, runs)))
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, runs: Runs | None = None, only_first: bool = False
+    ) -> Tensor:
+        """x (B, T, D) with mask (B, T), or packed x (N, D) with runs; same shape out, or (B, D) with only_first."""
+        attended = self.attention(x, mask, runs, only_first)
+        x = first_tokens(x, runs) if only_first else x
+        x = self.norm_attention(x + self.dropout(attended))
         return self.norm_mlp(x + self.dropout(self.mlp(x)))
 
 
@@ -83,15 +87,16 @@ class Bert(nn.Module):
             if isinstance(module, Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
+    def embed(self, texts: Texts | PackedTexts) -> tuple[Tensor, Tensor | None, Runs | None]:
+        """-> what the blocks take: x (B, T, D) with mask (B, T), or packed x (N, D) with runs."""
+        if isinstance(texts, PackedTexts):
+            return self.embeddings(texts.ids, texts.positions, None), None, texts.runs
+        positions = torch.arange(texts.ids.shape[1], device=texts.ids.device)
+        return self.embeddings(texts.ids, positions, texts.segments), texts.mask, None
+
     def states(self, texts: Texts | PackedTexts) -> list[Tensor]:
         """States after the embeddings and after each layer: (B, T, D) for padded texts, (N, D) for packed ones."""
-        if isinstance(texts, PackedTexts):
-            mask, runs = None, texts.runs
-            x = self.embeddings(texts.ids, texts.positions, None)
-        else:
-            mask, runs = texts.mask, None
-            positions = torch.arange(texts.ids.shape[1], device=texts.ids.device)
-            x = self.embeddings(texts.ids, positions, texts.segments)
+        x, mask, runs = self.embed(texts)
         states = [x]
         for block in self.blocks:
             states.append(block(states[-1], mask, runs))
@@ -99,5 +104,9 @@ class Bert(nn.Module):
 
     def forward(self, texts: Texts | PackedTexts) -> Tensor:
         """-> the state of each text's first token, (B, D), in the order of the texts."""
-        last = self.states(texts)[-1]
-        return last[texts.starts] if isinstance(texts, PackedTexts) else last[:, 0]
+        x, mask, runs = self.embed(texts)
+        for block in self.blocks[:-1]:
+            x = block(x, mask, runs)
+        if self.training:  # the whole last layer, so that dropout draws the same numbers as in the original
+            return first_tokens(self.blocks[-1](x, mask, runs), runs)
+        return self.blocks[-1](x, mask, runs, only_first=True)

@@ -39,9 +39,10 @@ class Block(nn.Module):
         self.norm_mlp = nn.LayerNorm(config.width, eps=config.eps)
         self.mlp = FeedForward(config.width, config.hidden or 4 * config.width, config.activation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, T, D) -> (B, T, D)."""
-        x = x + self.attention(self.norm_attention(x))
+    def forward(self, x: Tensor, only_first: bool = False) -> Tensor:
+        """x (B, T, D) -> (B, T, D), or with only_first the first token's state alone, (B, D)."""
+        attended = self.attention(self.norm_attention(x), only_first=only_first)
+        x = (x[:, 0] if only_first else x) + attended
         return x + self.mlp(self.norm_mlp(x))
 
 
@@ -64,19 +65,24 @@ class ViT(nn.Module):
         first = self.class_token.to(patches.dtype).expand(len(patches), 1, -1)
         return torch.cat([first, patches], dim=1) + self.positions.to(patches.dtype)
 
+    def tokens(self, pixels: Tensor, patch_dropout: float = 0.0) -> Tensor:
+        """`embed`, with patches dropped at random if asked: (B, 1 + kept, D)."""
+        tokens = self.embed(pixels)
+        return drop_patches(tokens, patch_dropout) if patch_dropout else tokens
+
     def states(self, pixels: Tensor, patch_dropout: float = 0.0) -> list[Tensor]:
         """States (B, T, D) before the first block and after each; patches are dropped at random first if asked."""
-        tokens = self.embed(pixels)
-        if patch_dropout:
-            tokens = drop_patches(tokens, patch_dropout)
-        states = [self.norm_in(tokens)]
+        states = [self.norm_in(self.tokens(pixels, patch_dropout))]
         for block in self.blocks:
             states.append(block(states[-1]))
         return states
 
     def forward(self, pixels: Tensor, patch_dropout: float = 0.0) -> Tensor:
         """pixels (B, 3, R, R) -> (B, D)."""
-        return self.pool(self.states(pixels, patch_dropout)[-1])
+        x = self.norm_in(self.tokens(pixels, patch_dropout))
+        for block in self.blocks[:-1]:
+            x = block(x)
+        return self.norm_out(self.blocks[-1](x, only_first=True))
 
     def pool(self, states: Tensor) -> Tensor:
         """states (B, T, D) of the last block -> (B, D)."""

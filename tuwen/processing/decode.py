@@ -142,12 +142,11 @@ def _identify(file: IO[bytes]) -> Image.Image | None:
         for kind in [kind for kind in Image.ID if kind not in tried]:
             tried.add(kind)
             build, accepts = Image.OPEN[kind]
-            accepted = accepts is None or accepts(prefix)
-            if not accepted or isinstance(accepted, str):  # a string says why this Pillow cannot read that format
-                continue
-            file.seek(0)
             try:
-                return build(file, "")
+                accepted = accepts is None or accepts(prefix)
+                if accepted and not isinstance(accepted, str):  # a string says why this Pillow cannot read that format
+                    file.seek(0)
+                    return build(file, "")
             except (SyntaxError, IndexError, TypeError, struct.error):  # how a format says: not mine
                 continue
     return None

@@ -12,11 +12,11 @@ from tuwen.search.font import font
 from tuwen.search.gallery import Answer, Hit
 
 PAPER, CARD, INK, PALE, LINE = "#f4f3ef", "#ffffff", "#1d2126", "#6d737c", "#dcdad3"
-RIGHT, WRONG, BADGE = "#1f8a5b", "#b9bcc2", "#1d2126"
+RIGHT, WRONG = "#1f8a5b", "#b9bcc2"
 
 MARGIN, GAP = 40, 18
 LABEL = 300  # width of the column with the queries
-TITLE = 112  # height of the heading
+TITLE = 122  # height of the heading
 PICTURE, CAPTION = 196, 36
 CARD_HEIGHT = PICTURE + CAPTION
 SMOOTH = 4  # corners are drawn this much larger
@@ -87,8 +87,8 @@ def _card(sheet: Image.Image, hit: Hit, left: int, top: int) -> None:
         _mark(pen, PICTURE - 20, PICTURE + CAPTION // 2, hit.right)
     sheet.paste(card, (left, top), _corners(PICTURE, CARD_HEIGHT, 10))
     badge = _corners(34, 26, 8)
-    sheet.paste(Image.new("RGB", badge.size, BADGE), (left + 8, top + 8), badge)
-    ImageDraw.Draw(sheet).text((left + 25, top + 21), str(hit.rank), CARD, font(16), anchor="mm")
+    sheet.paste(Image.new("RGB", badge.size, CARD), (left + 8, top + 8), badge)
+    ImageDraw.Draw(sheet).text((left + 25, top + 21), str(hit.rank), INK, font(16), anchor="mm")
 
 
 def _mark(pen: ImageDraw.ImageDraw, x: int, y: int, right: bool) -> None:
@@ -117,8 +117,12 @@ def _corners(width: int, height: int, radius: int) -> Image.Image:
 
 
 def wrapped(text: str, size: int, width: int) -> list[str]:
-    """The text in lines no wider than `width` pixels: Chinese breaks anywhere, other words at spaces where they fit."""
+    """The text in lines no wider than `width` pixels: after a comma if it takes more than one, else Chinese breaks
+    anywhere, other words at spaces where they fit."""
     face = font(size)
+    before, comma, after = text.partition("，")
+    if after and face.getlength(text) > width:
+        return wrapped(before + comma, size, width) + wrapped(after, size, width)
     lines = [""]
     for word in _pieces(text):
         if face.getlength((lines[-1] + word).rstrip()) <= width:

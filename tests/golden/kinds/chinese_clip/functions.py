@@ -1,4 +1,4 @@
-"""Functions on their own: resized positions, distillation, dropped patches, the schedule, the start of pretraining, fused names."""
+"""Functions on their own: positions, distillation, dropped patches, schedule, the start of pretraining, fused names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tuwen.losses import distillation
 from tuwen.models import chinese_clip
 from tuwen.models.chinese_clip import ChineseCLIP
 from tuwen.nn.positions import resize_grid
-from tuwen.nn.vit import drop_patches
+from tuwen.nn.vit import ViT, drop_patches
 from tuwen.processing.processor import Processor
 from tuwen.processing.wordpiece import WordPiece
 from tuwen.train.optim import learning_rate
@@ -29,8 +29,12 @@ def check(case: Case, expected: Expected) -> None:
         ratio = case.settings["mask_ratio"]
         expected.equal("mask.out", drop_patches(inputs["mask.x"], ratio, expected.tensor("mask.noise")))
     for table in expected.value("lr"):
-        rates = [learning_rate(step, table["base_lr"], table["warmup"], table["steps"]) for step in range(table["steps"])]
-        expected.compare(f"lr {table['base_lr']}", torch.tensor(rates).double(), torch.tensor(table["values"]).double(), 0, 1e-6)
+        rates = [
+            learning_rate(step, table["base_lr"], table["warmup"], table["steps"]) for step in range(table["steps"])
+        ]
+        expected.compare(
+            f"lr {table['base_lr']}", torch.tensor(rates).double(), torch.tensor(table["values"]).double(), 0, 1e-6
+        )
     model = started(case)
     check_start(case, expected, model)
     for key in expected.keys("flash."):
@@ -63,6 +67,7 @@ def check_start(case: Case, expected: Expected, model: ChineseCLIP) -> None:
     expected.equal("init.input_ids", texts.ids)
     expected.close("init.pixel_values", images.pixels)
     expected.close("init.logit_scale", model.log_scale)
+    assert isinstance(model.image, ViT)
     expected.close("init.positional_embedding", model.image.positions)
     with torch.inference_mode():
         expected.close("init.image_features", model.encode_image(images))

@@ -1,4 +1,4 @@
-"""A `.pt` file of the original with its JSON configs and vocabulary: every stage, the loss, its gradients, rounded weights."""
+"""A `.pt` file of the original with its configs: every stage, the loss and its gradients, rounded weights."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.golden.kinds.chinese_clip.towers import (
     check_loss,
     check_text_stages,
     check_written_back,
+    module_of,
 )
 from tuwen.loading import load
 from tuwen.model import Model
@@ -24,6 +25,7 @@ from tuwen.types import Images
 
 def check(case: Case, expected: Expected) -> None:
     model = loaded(case, "exact")
+    module = module_of(model)
     texts = model.processor.texts(case.texts, case.settings["context_length"])
     pixels = model.processor.images(case.images).pixels
     expected.equal("input_ids", texts.ids)
@@ -32,11 +34,11 @@ def check(case: Case, expected: Expected) -> None:
     with torch.inference_mode():
         check_image_stages(expected, model, pixels)
         check_text_stages(expected, model, texts)
-        image, text = model.module.encode_image(Images(pixels)), model.module.encode_text(texts)
+        image, text = module.encode_image(Images(pixels)), module.encode_text(texts)
         expected.close("image_features_norm", unit(image))
         expected.close("text_features_norm", unit(text))
-        expected.close("logit_scale_exp", model.module.scale())
-        check_logits(expected, image, text, model.module.scale())
+        expected.close("logit_scale_exp", module.scale())
+        check_logits(expected, image, text, module.scale())
     check_public_calls(case, expected, model)
     check_short(case, expected, model)
     check_single(case, expected, model)
@@ -68,7 +70,7 @@ def check_short(case: Case, expected: Expected, model: Model) -> None:
     texts = model.processor.texts(case.texts, case.settings["short_context_length"])
     expected.equal("short.input_ids", texts.ids)
     with torch.inference_mode():
-        expected.close("short.text_features", model.module.encode_text(texts))
+        expected.close("short.text_features", module_of(model).encode_text(texts))
 
 
 def check_single(case: Case, expected: Expected, model: Model) -> None:
@@ -95,4 +97,6 @@ def check_rounded(case: Case, expected: Expected) -> None:
         differs = (ours - expected.tensor(f"{tower}_features")).abs().max()
         theirs = torch.tensor(expected.value("load_from_name.max_abs_diff_to_exact")[tower])
         # A difference of two numbers, each within the tolerance.
-        expected.compare(f"load_from_name.max_abs_diff_to_exact {tower}", differs, theirs, 4 * expected.atol, 2 * expected.rtol)
+        expected.compare(
+            f"load_from_name.max_abs_diff_to_exact {tower}", differs, theirs, 4 * expected.atol, 2 * expected.rtol
+        )

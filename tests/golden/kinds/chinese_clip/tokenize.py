@@ -22,10 +22,20 @@ def check(case: Case, expected: Expected) -> None:
     expected.equal("single_string", processor(keep, CONTEXT_LENGTH).texts(case.texts[:1], CONTEXT_LENGTH).ids)
     expected.equal("tokens", [keep.tokens(text) for text in case.texts])
     expected.equal("tokens_dataset", [straight.tokens(text) for text in case.texts])
-    expected.same("tokens_dataset by hand", [keep.tokens(straight_quotes(text)) for text in case.texts], expected.value("tokens_dataset"))
+    expected.same(
+        "tokens_dataset by hand",
+        [keep.tokens(straight_quotes(text)) for text in case.texts],
+        expected.value("tokens_dataset"),
+    )
     expected.equal("join", [keep.join(keep.tokens(text)) for text in case.texts])
     expected.equal("vocab_size", keep.vocabulary_size)
-    special = {"[PAD]": keep.pad_id, "[UNK]": keep.unknown_id, "[CLS]": keep.start_id, "[SEP]": keep.end_id, "[MASK]": keep.mask_id}
+    special = {
+        "[PAD]": keep.pad_id,
+        "[UNK]": keep.unknown_id,
+        "[CLS]": keep.start_id,
+        "[SEP]": keep.end_id,
+        "[MASK]": keep.mask_id,
+    }
     expected.equal("special", special)
     theirs = WordPiece.from_vocab(vocabulary, style="transformers")
     expected.same("hf.input_ids", theirs.ids(case.texts, CONTEXT_LENGTH), expected.value("hf")["input_ids"])

@@ -14,20 +14,26 @@ from tuwen import checkpoint, keymap
 from tuwen.losses import contrastive
 from tuwen.model import Model
 from tuwen.models import chinese_clip
+from tuwen.models.chinese_clip import ChineseCLIP
 from tuwen.nn.heads import unit
 from tuwen.nn.vit import ViT
 from tuwen.types import Images, Texts
 
 
+def module_of(model: Model) -> ChineseCLIP:
+    assert isinstance(model.module, ChineseCLIP)
+    return model.module
+
+
 def check_image_stages(expected: Expected, model: Model, pixels: Tensor) -> None:
     """Every `vision.` tensor that both formats name alike, and the features at the end."""
-    image = model.module.image
+    image = module_of(model).image
     states = image.states(pixels)
     if isinstance(image, ViT):
         stages = {"vision.patch_embed": image.patches(pixels).flatten(2).transpose(1, 2)}
         stages |= {"vision.embeddings": image.embed(pixels), "vision.ln_pre": states[0]}
         stages |= {f"vision.block.{number}": state for number, state in enumerate(states[1:])}
-        stages["vision.ln_post"] = image.pool(states[-1])
+        stages["vision.ln_post"] = image.norm_out(states[-1][:, 0])
         # Hugging Face's names: what the last block gives, and the class token after the last norm.
         stages |= {"vision.last_hidden_state": states[-1], "vision.pooler_output": image(pixels)}
     else:
@@ -35,24 +41,33 @@ def check_image_stages(expected: Expected, model: Model, pixels: Tensor) -> None
         stages |= {f"vision.layer{number}": state for number, state in enumerate(states[1:], 1)}
     for key in expected.keys("vision."):
         check_stage(expected, key, stages)
-    expected.close("image_features", model.module.encode_image(Images(pixels)))
+    expected.close("image_features", module_of(model).encode_image(Images(pixels)))
 
 
-def check_text_stages(expected: Expected, model: Model, texts: Texts) -> None:
-    """Every `text.` tensor, and the features of the same texts padded, packed, and through the public call."""
-    states = model.module.text.states(texts)
+def check_text_stages(expected: Expected, model: Model, texts: Texts, padding: bool = True) -> None:
+    """Every `text.` tensor, at padding too unless told otherwise, and the features of the texts padded and packed."""
+    states = module_of(model).text.states(texts)
     stages = {"text.embeddings": states[0]} | {f"text.layer.{number}": s for number, s in enumerate(states[1:])}
     for key in expected.keys("text."):
-        check_stage(expected, key, stages)
-    expected.close("text_features", model.module.encode_text(texts))
+        check_stage(expected, key, stages, None if padding else texts.mask)
+    expected.close("text_features", module_of(model).encode_text(texts))
     rows = [row[mask].tolist() for row, mask in zip(texts.ids, texts.mask, strict=True)]
     packed, order = model.processor.packed(rows)
-    expected.compare("packed text_features", model.module.encode_text(packed), expected.tensor("text_features")[order], expected.atol, expected.rtol)
+    expected.compare(
+        "packed text_features",
+        module_of(model).encode_text(packed),
+        expected.tensor("text_features")[order],
+        expected.atol,
+        expected.rtol,
+    )
 
 
-def check_stage(expected: Expected, key: str, stages: Mapping[str, Tensor]) -> None:
+def check_stage(expected: Expected, key: str, stages: Mapping[str, Tensor], mask: Tensor | None = None) -> None:
     if key in stages:
-        expected.close(key, stages[key])
+        ours, theirs = stages[key], expected.tensor(key)
+        if mask is not None and ours.shape == theirs.shape:
+            ours, theirs = ours[mask], theirs[mask]
+        expected.compare(key, ours, theirs, expected.atol, expected.rtol)
     else:
         expected.differences.append(f"{key}: there is no such stage, only {', '.join(stages)}")
 
@@ -68,9 +83,9 @@ def check_logits(expected: Expected, image: Tensor, text: Tensor, scale: Tensor)
 def check_loss(expected: Expected, model: Model, pixels: Tensor, texts: Texts) -> Tensor:
     """The loss of the first pairs, which is returned for its gradients."""
     pairs = expected.value("loss_pairs")
-    image = model.module.encode_image(Images(pixels[:pairs]))
-    text = model.module.encode_text(Texts(texts.ids[:pairs], texts.mask[:pairs]))
-    loss = contrastive(unit(image), unit(text), model.module.scale())
+    image = module_of(model).encode_image(Images(pixels[:pairs]))
+    text = module_of(model).encode_text(Texts(texts.ids[:pairs], texts.mask[:pairs]))
+    loss = contrastive(unit(image), unit(text), module_of(model).scale())
     expected.close("loss", loss)
     return loss
 
@@ -80,7 +95,7 @@ def check_gradients(expected: Expected, model: Model, loss: Tensor) -> None:
     model.module.zero_grad()
     loss.backward()
     ours = {name: parameter.grad for name, parameter in model.module.named_parameters() if parameter.grad is not None}
-    form = chinese_clip.original_form(model.module.config)
+    form = chinese_clip.original_form(module_of(model).config)
     norms = {name: gradient.norm() for name, gradient in keymap.store(ours, chinese_clip.KEYS[form]).items()}
     theirs = expected.value("grad_norms")
     expected.same("names of grad_norms", sorted(norms), sorted(theirs))
@@ -98,7 +113,7 @@ def check_counts(expected: Expected, model: Model) -> None:
 
 
 def check_written_back(expected: Expected, path: Path, model: Model) -> None:
-    """A published file -> our names -> its own names -> a file of its container: bit for bit, but for what is never used."""
+    """A published file -> our names -> its own names -> a file again: bit for bit, but for what is never used."""
     published = checkpoint.strip_prefix(checkpoint.read(path).tensors)
     form = chinese_clip.recognise(published)
     assert form is not None
@@ -108,13 +123,20 @@ def check_written_back(expected: Expected, path: Path, model: Model) -> None:
     expected.same(f"{path.name} names written back", sorted(back), sorted(wanted))
     expected.same(f"{path.name} digest written back", checkpoint.digest(back), checkpoint.digest(wanted))
     with tempfile.TemporaryDirectory() as folder:
-        for name, write in (("model.safetensors", checkpoint.write_safetensors), ("model.pt", checkpoint.write_original)):
+        for name, write in (
+            ("model.safetensors", checkpoint.write_safetensors),
+            ("model.pt", checkpoint.write_original),
+        ):
             file = Path(folder) / name
             write(file, back, {})
             again = checkpoint.read(file).tensors
             expected.same(f"{path.name} as {name}", checkpoint.digest(again), checkpoint.digest(wanted))
     exact = {name: tensor.to(model.dtype) for name, tensor in ours.items()}
-    expected.same(f"{path.name} loaded weights", checkpoint.digest(_floats(model.module.state_dict())), checkpoint.digest(_floats(exact)))
+    expected.same(
+        f"{path.name} loaded weights",
+        checkpoint.digest(_floats(model.module.state_dict())),
+        checkpoint.digest(_floats(exact)),
+    )
 
 
 def _floats(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

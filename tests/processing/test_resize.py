@@ -1,0 +1,58 @@
+"""Both ways to resize, against Pillow."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.processing.pictures import PILLOW_RESIZES_ALIKE, noise
+from tuwen.processing.resize import resize_exact, resize_fast
+
+BICUBIC = Image.Resampling.BICUBIC
+
+
+def shapes(count: int) -> list[tuple[int, int, int, int]]:
+    draw = Random(0)
+    return [tuple(int(2 ** draw.uniform(1, 8)) for _ in range(4)) for _ in range(count)]  # type: ignore[misc]
+
+
+@pytest.mark.skipif(not PILLOW_RESIZES_ALIKE, reason="this Pillow resizes in another order")
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "CMYK", "F"])
+def test_the_exact_way_is_pillow_bit_for_bit(mode: str) -> None:
+    for width, height, new_width, new_height in shapes(60):
+        black_and_white = Image.fromarray((noise(width, height, 4) & 1) * 255).convert(mode)
+        resized = resize_exact(black_and_white, (new_height, new_width), BICUBIC)
+        assert resized.tobytes() == black_and_white.resize((new_width, new_height), BICUBIC).tobytes()
+
+
+def test_tall_pictures_are_resized_vertically_first_whatever_the_version_of_pillow() -> None:
+    tall = Image.fromarray((noise(40, 200) & 1) * 255)
+    expected = tall.resize((40, 32), BICUBIC).resize((32, 32), BICUBIC)
+    other = tall.resize((32, 200), BICUBIC).resize((32, 32), BICUBIC)
+    assert resize_exact(tall, (32, 32), BICUBIC).tobytes() == expected.tobytes() != other.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["1", "P"])
+def test_palettes_are_resized_to_the_nearest_pixel(mode: str) -> None:
+    picture = Image.fromarray(noise(31, 17)).convert(mode)
+    assert (
+        resize_exact(picture, (9, 40), BICUBIC).tobytes() == picture.resize((40, 9), Image.Resampling.NEAREST).tobytes()
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("contrast", ["soft", "hard"])
+def test_the_fast_way_is_at_most_two_levels_off_and_seldom_one(channels: int, contrast: str) -> None:
+    off, values = 0, 0
+    for width, height, new_width, new_height in shapes(60):
+        drawn = noise(width, height, channels)
+        pixels = np.where(drawn > 127, np.uint8(255), np.uint8(0)) if contrast == "hard" else drawn
+        exact = np.asarray(resize_exact(Image.fromarray(pixels), (new_height, new_width), BICUBIC)).astype(int)
+        fast = resize_fast(pixels.reshape(height, width, channels), (new_height, new_width))
+        difference = np.abs(fast - exact.reshape(fast.shape))
+        assert difference.max() <= 2
+        off, values = off + int((difference > 0).sum()), values + difference.size
+    assert off / values < 0.01
