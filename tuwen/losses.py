@@ -9,23 +9,20 @@ from torch.nn import functional as F
 from tuwen.distributed import gather
 
 
-def contrastive(image: Tensor, text: Tensor, scale: Tensor, same: Tensor | None = None) -> Tensor:
+def contrastive(image: Tensor, text: Tensor, scale: Tensor, also: Tensor | None = None) -> Tensor:
     """Symmetric InfoNCE over the global batch: row i of `image` belongs to row i of `text`.
 
     image, text: (B, E), unit length.  scale: scalar that multiplies the cosine (not its logarithm).
-    same: (B,) int64, a number for each text: pairs whose texts have equal numbers are not counted as each other's
-    negatives
-    (several pictures of one thing); None counts every other pair as a negative, as the original does.
+    also: (N, N) bool, pictures down, texts across, N = B x processes: where a text is true of another row's picture as well;
+    such pairs are not counted as each other's negatives. None counts every other pair as a negative, as the original does.
     Every process returns the same loss; averaging gradients over processes then gives the exact gradient.
     Chinese-CLIP, arXiv 2211.01335, `cn_clip/training/train.py`.
     """
-    all_image, all_text = gather(image), gather(text)  # (N, E), N = B x processes
+    all_image, all_text = gather(image), gather(text)  # (N, E)
     logits = scale * all_image @ all_text.T  # (N, N), images down, texts across
-    if same is not None:
-        same = gather(same)  # (N,)
-        twins = (same[:, None] == same[None, :]).fill_diagonal_(False)
-        logits = logits.masked_fill(twins, float("-inf"))
     pairs = torch.arange(len(logits), device=logits.device)
+    if also is not None:
+        logits = logits.masked_fill(also & (pairs[:, None] != pairs), float("-inf"))
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 

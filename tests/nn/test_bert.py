@@ -12,7 +12,9 @@ ROWS = [[5, 6, 7], [8, 9], [5, 6, 7, 8, 9, 10, 11], [12, 3]]
 
 def bert(dropout: float = 0.0) -> Bert:
     torch.manual_seed(6)
-    return Bert(BertConfig(**{**vars(CONFIG), "dropout": dropout, "initializer_range": 0.5})).eval()
+    return Bert(
+        BertConfig(**{**vars(CONFIG), "dropout": dropout, "attention_dropout": dropout, "initializer_range": 0.5})
+    ).eval()
 
 
 def padded(rows: list[list[int]], length: int) -> Texts:

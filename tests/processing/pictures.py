@@ -36,7 +36,7 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def in_every_mode(width: int, height: int) -> dict[str, bytes]:
-    """Files that Pillow opens in these modes; those without transparency of their own also with a transparent colour."""
+    """Files that Pillow opens in these modes; those without transparency also with a transparent colour."""
     colour = Image.fromarray(noise(width, height))
     clear = Image.fromarray(noise(width, height, 4))
     ink = Image.frombytes("CMYK", (width, height), noise(width, height, 4).tobytes())

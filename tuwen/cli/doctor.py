@@ -60,7 +60,8 @@ def _processor() -> Iterator[Check]:
     from tuwen.nn.linear import packing_wins
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield "processor", f"{_processor_name()}, {usable} cores usable, torch uses {torch.get_num_threads()} threads", "ok"
+    threads = console.amount(torch.get_num_threads(), "thread")
+    yield "processor", f"{_processor_name()}, {console.amount(usable or 1, 'core')} usable, torch uses {threads}", "ok"
     present = _features()
     yield "instructions", " ".join(name for name in FEATURES if name in present) or "unknown", "ok"
     yield "torch's choice", torch.backends.cpu.get_cpu_capability(), "ok"

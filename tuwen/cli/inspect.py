@@ -68,7 +68,7 @@ def _facts(found: Description) -> dict[str, str]:
     if found.dropped:
         more = len(found.dropped) - SHOWN
         facts["left out"] = ", ".join(found.dropped[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
-    facts |= {name: str(value) for name, value in found.extra.items() if isinstance(value, str | int | float)}
+    facts |= {name: str(found.extra[name]) for name in ("epoch", "step", "name") if name in found.extra}
     return {name: value for name, value in facts.items() if value}
 
 

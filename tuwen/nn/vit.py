@@ -62,7 +62,7 @@ class ViT(nn.Module):
     def embed(self, pixels: Tensor) -> Tensor:
         """pixels (B, 3, R, R) -> tokens (B, 1 + P, D): the class token, then patches row by row, positions added."""
         patches = self.patches(pixels.to(self.patches.weight.dtype)).flatten(2).transpose(1, 2)  # (B, P, D)
-        first = self.class_token.to(patches.dtype).expand(len(patches), 1, -1)
+        first = self.class_token.to(patches.dtype).expand(patches.shape[0], 1, -1)
         return torch.cat([first, patches], dim=1) + self.positions.to(patches.dtype)
 
     def tokens(self, pixels: Tensor, patch_dropout: float = 0.0) -> Tensor:

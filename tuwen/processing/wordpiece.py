@@ -46,8 +46,8 @@ class WordPiece:
     def __init__(
         self,
         vocabulary: Sequence[str],
-        style="cn_clip",
-        quotes="keep",
+        style: str = "cn_clip",
+        quotes: str = "keep",
         rules: Tokenizer | None = None,
     ) -> None:
         """vocabulary: row i of the embedding table belongs to vocabulary[i]; of equal entries the last one counts.

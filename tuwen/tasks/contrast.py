@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from tuwen.distributed import gather
 from tuwen.losses import contrastive
 from tuwen.nn.heads import unit
 from tuwen.types import DualEncoder, Images
@@ -30,10 +31,17 @@ class Contrast(nn.Module):
         return cast(DualEncoder, self.model)
 
     def forward(
-        self, pixels: Tensor, captions: dict[str, list[str]], same: dict[str, Tensor], patch_dropout: float = 0.0
+        self,
+        pixels: Tensor,
+        captions: dict[str, list[str]],
+        said: dict[str, Tensor],
+        shown: Tensor,
+        patch_dropout: float = 0.0,
     ) -> tuple[Tensor, dict[str, float]]:
-        """pixels (B, R, R, 3) uint8, captions and their numbers by language -> loss, and what to log.
+        """pixels (B, R, R, 3) uint8 and their captions by language -> loss, and what to log.
 
+        said (B, G) by language: which of G things a caption names; shown (B, G): which a picture shows. A caption whose things
+        are all in another picture too is not counted as that picture's negative.
         The towers run in the chosen precision, features and loss in float32.
         """
         scale = self.towers.scale()
@@ -44,9 +52,10 @@ class Contrast(nn.Module):
             text = self._encode_text([caption for texts in captions.values() for caption in texts])
         image = unit(image.float())
         by_language = unit(text.float()).split(len(pixels))
+        absent = 1 - gather(shown.to(device)).float()  # (N, G)
         losses = [
-            contrastive(image, features, scale, numbers.to(device))
-            for features, numbers in zip(by_language, same.values(), strict=True)
+            contrastive(image, features, scale, also=absent @ gather(marks.to(device)).float().T == 0)
+            for features, marks in zip(by_language, said.values(), strict=True)
         ]
         loss = torch.stack(losses).mean()
         right = (image @ by_language[0].T).argmax(dim=1) == torch.arange(len(pixels), device=device)

@@ -89,7 +89,7 @@ def fit(
         rate = learning_rate(step, recipe.lr, recipe.warmup, recipe.steps)
         set_learning_rate(optimizer, rate)
         dropped = recipe.patch_dropout if step < recipe.patch_dropout_until * recipe.steps else 0.0
-        loss, logs = task(batch.pixels, batch.captions, batch.same, dropped)
+        loss, logs = task(batch.pixels, batch.captions, batch.said, batch.shown, dropped)
         loss.backward()
         distributed.average_gradients(task.parameters())
         optimizer.step()

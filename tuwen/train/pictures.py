@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -26,11 +25,15 @@ LANGUAGES = ("zh", "en")
 
 @dataclass(frozen=True)
 class Batch:
-    """pixels (B, R, R, 3) uint8; captions and their numbers (B,) by language; equal captions have equal numbers."""
+    """pixels (B, R, R, 3) uint8; by language the captions, and `said` (B, G) uint8, which of all G things they name.
+
+    shown (B, G) uint8: which things are in each picture.
+    """
 
     pixels: Tensor
     captions: dict[str, list[str]]
-    same: dict[str, Tensor]
+    said: dict[str, Tensor]
+    shown: Tensor
 
 
 class SceneBatches(Dataset[Batch]):
@@ -58,7 +61,9 @@ class SceneBatches(Dataset[Batch]):
     def _batch(self, step: int, things: list[int], rows: list[int]) -> Batch:
         """Rows of the batch of `step`; a row has random numbers of its own, so it does not matter who draws it."""
         recipe = self.recipe
-        pictures, captions = [], {language: list[str]() for language in LANGUAGES}
+        pictures, shown = [], []
+        captions: dict[str, list[str]] = {language: [] for language in LANGUAGES}
+        said: dict[str, list[set[int]]] = {language: [] for language in LANGUAGES}
         for row in rows:
             draw = Random(f"{recipe.scenes.seed} {step} {row}")
             if row < len(things):
@@ -66,17 +71,35 @@ class SceneBatches(Dataset[Batch]):
             else:
                 scene = make(recipe.scenes.seed, step * recipe.batch_size + row)
             pictures.append(self._draw(scene, draw.choice(recipe.scenes.sizes)))
+            shown.append(set(scene.groups))
             for language in LANGUAGES:
-                captions[language].append(caption(scene, language, random=draw))
-        same = {
-            language: torch.tensor([crc32(text.encode()) for text in texts]) for language, texts in captions.items()
-        }
-        return Batch(torch.from_numpy(np.stack(pictures)), captions, same)
+                told = part_of(scene, draw) if draw.random() < recipe.scenes.partial else scene
+                captions[language].append(caption(told, language, random=draw))
+                said[language].append(set(told.groups))
+        marks = {language: many_hot(sets) for language, sets in said.items()}
+        return Batch(torch.from_numpy(np.stack(pictures)), captions, marks, many_hot(shown))
 
     def _draw(self, scene: Scene, size: int) -> np.ndarray[Any, Any]:
         """(R, R, 3) uint8, drawn at `size` and brought to the model's size as a user's file would be."""
         drawn = pixels(scene, size)
         return drawn if (size, size) == self.pipeline.size else self.pipeline.pixels(drawn)
+
+
+def part_of(scene: Scene, draw: Random) -> Scene:
+    """The scene with only some of its kinds of things left, for a caption that is true but does not tell everything."""
+    kinds = list(scene.groups)
+    if len(kinds) == 1:
+        return scene
+    kept = set(draw.sample(kinds, draw.randint(1, len(kinds) - 1)))
+    return replace(scene, things=tuple(thing for thing in scene.things if thing.glyph in kept))
+
+
+def many_hot(sets: list[set[int]]) -> Tensor:
+    """Sets of things -> (B, G) uint8."""
+    marks = torch.zeros(len(sets), len(glyphs()), dtype=torch.uint8)
+    for row, things in zip(marks, sets, strict=True):
+        row[sorted(things)] = 1
+    return marks
 
 
 def batches(recipe: Recipe, pipeline: ImagePipeline, start: int) -> Iterator[Batch]:

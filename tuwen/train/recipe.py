@@ -22,6 +22,7 @@ class SceneRecipe:
 
     seed: int = 1
     portraits: tuple[float, float] = (0.5, 0.5)  # share of pictures of one thing alone, at the start and at the end
+    partial: float = 0.0  # share of captions that name only some of the things they could
     sizes: tuple[int, ...] = (96,)  # pixels drawn; the picture pipeline resizes them as it would a user's file
     workers: int = 1  # processes that draw; 0 draws in the training process
 
