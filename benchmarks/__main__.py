@@ -15,7 +15,7 @@ def main() -> None:
     """Parse, measure, print; write the page only when everything was measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed of tuwen against transformers.")
     parser.add_argument("cases", nargs="*", help=f"{', '.join(CASES)}, start-up; all of them by default")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3, help="of every rival; 3 by default")
     asked = parser.parse_args()
     names = asked.cases or [*CASES, "start-up"]
     unknown = sorted(set(names) - {*CASES, "start-up"})
@@ -35,7 +35,7 @@ def main() -> None:
                     print(report.line(row), flush=True)
                     rows.append(row)
     if not asked.cases and help_s is not None:
-        report.write(rows, help_s, LENGTH)
+        report.write(rows, help_s, LENGTH, asked.rounds)
         print(f"written: {os.path.relpath(report.PAGE)}")
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
+
 from benchmarks.material import chinese_texts, photographs
 from benchmarks.peer import LENGTH, Rivals
 from benchmarks.timing import race, ratio, threads
-from torch import Tensor
-
 from tuwen.model import Model
 from tuwen.nn.heads import unit
 from tuwen.types import Images
@@ -57,10 +57,10 @@ Rival = Callable[[], Tensor]
 def measure(rivals: Mapping[str, Rival], claims: list[Claim], items: int, rounds: int) -> list[Row]:
     """Let all rivals run on one thread, then on two, and compare as claimed; AssertionError if features differ."""
     with threads(1):
-        features = {name: run() for name, run in rivals.items()}
+        features = {name: run() for name, run in rivals.items()}  # this also warms them up
         single = race(rivals, rounds)
     with threads(2):
-        double = race(rivals, max(3, rounds - 2))
+        double = race(rivals, rounds)
     rows = []
     for claim in claims:
         cosine = float((unit(features[claim.ours]) * unit(features[claim.peer])).sum(dim=-1).min())

@@ -1,4 +1,4 @@
-"""The peer: transformers' Chinese-CLIP, used as its model page shows, and tuwen's model with the same random weights."""
+"""The peer, transformers' Chinese-CLIP used as its model page shows, and tuwen with the same random weights."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 import transformers
-from benchmarks.material import vocabulary
 from PIL import Image
 from torch import Tensor
 
 import tuwen
+from benchmarks.material import vocabulary
 from tuwen.model import Model
 
 LENGTH = 52  # what the published model was trained with, and what its tokenizer's configuration pads to
@@ -27,8 +27,8 @@ class Peer:
     """`ChineseCLIPModel` with `ChineseCLIPProcessor` on Pillow, of the sizes of ViT-B-16 and RoBERTa-wwm base."""
 
     def __init__(self, folder: Path) -> None:
-        text = dict(vocab_size=21128, hidden_act="gelu")  # all else is the classes' own default
-        image = dict(patch_size=16, projection_dim=512)
+        text = {"vocab_size": 21128, "hidden_act": "gelu"}  # all else is the classes' own default
+        image = {"patch_size": 16, "projection_dim": 512}
         settings = transformers.ChineseCLIPConfig(text_config=text, vision_config=image, projection_dim=512)
         torch.manual_seed(0)
         self.model: Any = transformers.ChineseCLIPModel(settings).eval()

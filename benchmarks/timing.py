@@ -37,10 +37,8 @@ def threads(count: int) -> Iterator[None]:
 
 
 def race(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
-    """Every rival once a round, the order reversed from round to round, after one round that does not count."""
+    """Every rival once a round, the order reversed from round to round. They should be warm: each has run once."""
     times = {name: Times([], []) for name in rivals}
-    for run in rivals.values():
-        run()
     for number in range(rounds):
         order = list(rivals) if number % 2 == 0 else list(rivals)[::-1]
         for name in order:

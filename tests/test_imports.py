@@ -22,7 +22,7 @@ TIERS = (
     {"nn", "losses", "processing", "data", "scenes"},
     {"models"},
     {"tasks"},
-    {"loading", "model", "formats"},
+    {"saving", "model", "loading", "formats"},
     {"evaluate", "export", "search", "bulk"},
     {"train"},
     {"tuwen"},  # the public face, tuwen/__init__.py

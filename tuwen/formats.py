@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +11,12 @@ from typing import Any
 
 from torch import Tensor
 
-from tuwen import __version__, checkpoint, keymap, models
+from tuwen import checkpoint, keymap, models
 from tuwen.checkpoint import strip_prefix
 from tuwen.errors import CheckpointError, TuwenError, UsageError
-from tuwen.loading import CONFIG, WEIGHTS, Source, find, find_tokenizer, preprocessor, recognise, shapes_of, sizes_of
+from tuwen.loading import Source, find, find_tokenizer, preprocessor, recognise, shapes_of, sizes_of
 from tuwen.processing.processor import Processor
+from tuwen.saving import CONFIG, WEIGHTS, write_folder, write_json
 
 FORMATS = ("tuwen", "transformers", "original")
 
@@ -148,17 +148,13 @@ def parameters(ours: Mapping[str, Tensor]) -> int:
 
 
 def _write_own(parts: _Parts, folder: Path) -> list[Path]:
-    settings = {
-        "tuwen": __version__,
+    described = {
         "family": parts.family,
         "variant": parts.module_of.variant_of(parts.sizes),
-        "languages": list(parts.module_of.LANGUAGES),
+        "languages": list((parts.source.settings or {}).get("languages", parts.module_of.LANGUAGES)),
         "config": parts.module_of.config_to_dict(parts.sizes),
     }
-    folder.mkdir(parents=True)
-    checkpoint.write_safetensors(folder / WEIGHTS, parts.tensors)
-    parts.processor.save(folder)
-    write_json(folder / CONFIG, settings)
+    write_folder(folder, parts.tensors, parts.processor, described)
     return sorted(folder.iterdir())
 
 
@@ -211,9 +207,3 @@ def _write_vocabulary(parts: _Parts, path: Path) -> None:
         return
     with checkpoint.replacing(path) as temporary:
         temporary.write_text("".join(entry + "\n" for entry in parts.processor.tokenizer.entries()), encoding="utf-8")
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Indented JSON that appears whole."""
-    with checkpoint.replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tuwen import __version__, checkpoint, hub, keymap, models
+from tuwen import checkpoint, hub, keymap, models
 from tuwen.checkpoint import strip_prefix
 from tuwen.errors import CheckpointError, InputError, ModelNotFound, UsageError
 from tuwen.model import Model, torch_dtype
 from tuwen.processing.processor import Processor
 from tuwen.processing.wordpiece import WordPiece
+from tuwen.saving import CONFIG, WEIGHTS
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 ROUNDINGS = ("exact", "half")
 
 
@@ -236,27 +236,6 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 # -- tuwen's own folders ---------------------------------------------------------------------------------------------
-
-
-def save(model: Model, folder: Path, dtype: str | None = None) -> None:
-    """See `Model.save`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    kind = None if dtype is None else torch_dtype(dtype)
-    tensors = {
-        name: tensor.to(kind) if kind and tensor.is_floating_point() else tensor
-        for name, tensor in model.module.state_dict().items()
-    }
-    settings = {
-        "tuwen": __version__,
-        "family": model.family,
-        "variant": model.variant,
-        "languages": list(model.languages),
-        "config": models.family(model.family).config_to_dict(model.module.config),
-    }
-    checkpoint.write_safetensors(folder / WEIGHTS, {name: tensor.cpu() for name, tensor in tensors.items()})
-    model.processor.save(folder)
-    with checkpoint.replacing(folder / CONFIG) as temporary:  # last: a folder without it is not taken for a model
-        temporary.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _load_own(source: Source, device: str | torch.device | None, dtype: str) -> Model:

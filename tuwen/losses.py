@@ -13,8 +13,8 @@ def contrastive(image: Tensor, text: Tensor, scale: Tensor, also: Tensor | None 
     """Symmetric InfoNCE over the global batch: row i of `image` belongs to row i of `text`.
 
     image, text: (B, E), unit length.  scale: scalar that multiplies the cosine (not its logarithm).
-    also: (N, N) bool, pictures down, texts across, N = B x processes: where a text is true of another row's picture as well;
-    such pairs are not counted as each other's negatives. None counts every other pair as a negative, as the original does.
+    also: (N, N) bool, pictures down, texts across, N = B x processes: where a text is true of another row's picture as
+    well; such pairs are not counted as each other's negatives. None counts every other pair, as the original does.
     Every process returns the same loss; averaging gradients over processes then gives the exact gradient.
     Chinese-CLIP, arXiv 2211.01335, `cn_clip/training/train.py`.
     """

@@ -18,6 +18,7 @@ from tuwen.nn.heads import unit
 from tuwen.processing.prefetch import prepared
 from tuwen.processing.processor import Processor
 from tuwen.processing.wordpiece import straight_quotes
+from tuwen.saving import write_folder
 from tuwen.types import DualEncoder, Images
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Model:
     @property
     def logit_scale(self) -> float:
         """What multiplies the cosine before a softmax: 100 in the published models."""
-        return float(self.towers.scale())
+        return float(self.towers.scale().detach())
 
     @property
     def embedding(self) -> int:
@@ -231,9 +232,18 @@ class Model:
 
         dtype="float16" halves the file; norms, tables and the scale are rounded like everything else.
         """
-        from tuwen.loading import save
-
-        save(self, Path(folder), dtype)
+        kind = None if dtype is None else torch_dtype(dtype)
+        tensors = {
+            name: tensor.to("cpu", kind if tensor.is_floating_point() else None)
+            for name, tensor in self.module.state_dict().items()
+        }
+        described = {
+            "family": self.family,
+            "variant": self.variant,
+            "languages": list(self.languages),
+            "config": models.family(self.family).config_to_dict(self.towers.config),
+        }
+        write_folder(Path(folder), tensors, self.processor, described)
 
 
 def torch_dtype(name: str) -> torch.dtype:

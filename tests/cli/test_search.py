@@ -62,8 +62,8 @@ def test_text_and_picture_together_ask_for_what_is_near_both(call: Call, model: 
     loaded = load(model)
     both = loaded.encode_text("猫") + loaded.encode_image(picture)
     expected = (both / both.norm()) @ loaded.encode_image(picture).T
-    first, *_ = hits(call, embedded, "猫", "--image", picture)
-    assert first["score"] == pytest.approx(expected.item(), abs=1e-5)
+    (hit,) = [hit for hit in hits(call, embedded, "猫", "--image", picture) if hit["id"] == "04.png"]
+    assert hit["score"] == pytest.approx(expected.item(), abs=1e-5)
 
 
 def test_the_page_links_to_the_pictures_by_relative_paths(call: Call, embedded: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,7 +51,7 @@ def command(
     console.note(f'go on / 继续: tuwen search {output / "index"} "草地上的一只狗"', quiet)
 
 
-def _draw(scenes: list[Scene], folder: Path, bar: tqdm[Any]) -> None:
+def _draw(scenes: Sequence[Scene], folder: Path, bar: tqdm[Any]) -> None:
     """Draw what is not there yet; a picture is the same every time."""
     from tuwen.checkpoint import replacing
     from tuwen.scenes.render import render
@@ -86,7 +87,7 @@ def _index(model: Model, name: str, output: Path, bar: tqdm[Any]) -> None:
     embed.run(model, planned, describe, on_error="fail", report=report)
 
 
-def _answers(model: Model, scenes: list[Scene], index: Path) -> list[Answer]:
+def _answers(model: Model, scenes: Sequence[Scene], index: Path) -> list[Answer]:
     """Every query over all pictures; what the scenes hold says which hits are right."""
     from tuwen.cli.showcase import questions
     from tuwen.data.embedded import open_embedded

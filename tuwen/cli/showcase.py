@@ -41,7 +41,8 @@ class Question:
         )
 
 
-def gallery() -> list[Scene]:
+@cache
+def gallery() -> tuple[Scene, ...]:
     """The 120 scenes, always the same."""
     scenes = list(crowded())
     asked = questions()
@@ -56,7 +57,7 @@ def gallery() -> list[Scene]:
     while len(scenes) < COUNT:
         glyph += 37  # spread over the pack
         scenes += _portraits(glyph, 1)
-    return scenes[:COUNT]
+    return tuple(scenes[:COUNT])
 
 
 @cache

@@ -520,7 +520,7 @@ def original_settings(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def transformers_settings(config: Config) -> dict[str, Any]:
-    """config.json of a transformers folder; CheckpointError for the ResNet tower, which transformers has no class for."""
+    """config.json of a transformers folder; CheckpointError for the ResNet tower, which has no class there."""
     image, text = config.image, config.text
     if isinstance(image, ResNetConfig):
         raise CheckpointError("transformers has no Chinese-CLIP with a ResNet image tower: RN50 exists as .pt only")

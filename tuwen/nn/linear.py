@@ -40,6 +40,8 @@ class Linear(nn.Module):
         """x (..., in) -> (..., out)."""
         if _may_pack(x, self.weight):
             return torch.ops.mkldnn._linear_pointwise(x, self._packed_weight(), self.bias, "none", [], "")
+        if not torch.compiler.is_compiling() and torch.is_grad_enabled():
+            self._packed = None  # a fused optimizer's step, which may follow, leaves the version counter alone
         return F.linear(x, self.weight, self.bias)
 
     def _packed_weight(self) -> Tensor:

@@ -40,8 +40,8 @@ class Contrast(nn.Module):
     ) -> tuple[Tensor, dict[str, float]]:
         """pixels (B, R, R, 3) uint8 and their captions by language -> loss, and what to log.
 
-        said (B, G) by language: which of G things a caption names; shown (B, G): which a picture shows. A caption whose things
-        are all in another picture too is not counted as that picture's negative.
+        said (B, G) by language: which of G things a caption names; shown (B, G): which a picture shows. A caption whose
+        things are all in another picture too is not counted as that picture's negative.
         The towers run in the chosen precision, features and loss in float32.
         """
         scale = self.towers.scale()

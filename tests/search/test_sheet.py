@@ -1,0 +1,95 @@
+"""The contact sheet and the page: what they show, also of pictures that are gone and texts that are long."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tuwen.scenes import vocabulary_texts
+from tuwen.search.font import font
+from tuwen.search.gallery import Answer, Hit
+from tuwen.search.page import page, write_page
+from tuwen.search.sheet import draw_sheet, verdict, wrapped, write_sheet
+
+
+def hit(folder: Path, rank: int, right: bool | None = None, name: str = "a.png") -> Hit:
+    return Hit(rank, 0.5 - rank / 100, name, str(folder / name), right=right)
+
+
+@pytest.fixture
+def answer(tmp_path: Path) -> Answer:
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "a.png")
+    return Answer("雪地上的狐狸", [hit(tmp_path, 1, True), hit(tmp_path, 2, False)], right=(1, 9))
+
+
+def glyph(letter: str) -> bytes:
+    return bytes(font(24).getmask(letter))
+
+
+def test_the_font_has_every_character_of_the_scenes_and_of_daily_chinese() -> None:
+    missing = glyph("\U0001f600")  # the box that stands for what a font does not have
+    letters = {letter for text in vocabulary_texts() for letter in text if letter.isalnum()}
+    letters |= set(
+        "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会，。、！？：；（）《》“”"
+    )
+    assert not [letter for letter in sorted(letters) if glyph(letter) == missing]
+
+
+def test_lines_break_after_commas_then_between_words_and_fit() -> None:
+    assert wrapped("上面是火鸡，下面是瓢虫", 26, 200) == ["上面是火鸡，", "下面是瓢虫"]
+    lines = wrapped("a long query about many red cats", 26, 200)
+    assert " ".join(lines) == "a long query about many red cats"
+    lines = wrapped("一二三四五六七八九十" * 3, 26, 200)
+    assert "".join(lines) == "一二三四五六七八九十" * 3
+    assert all(font(26).getlength(line) <= 200 for line in lines)
+
+
+def test_a_sheet_has_a_row_for_each_query_and_a_card_for_each_hit(answer: Answer) -> None:
+    one, two = draw_sheet([answer], "t", "s"), draw_sheet([answer, answer], "t", "s")
+    assert two.height > one.height
+    red = [x for x in range(one.width) if one.getpixel((x, 240)) == (255, 0, 0)]
+    assert len(red) == pytest.approx(2 * 196, abs=4)
+
+
+def test_a_picture_that_is_gone_leaves_an_empty_card(tmp_path: Path) -> None:
+    sheet = draw_sheet([Answer("猫", [hit(tmp_path, 1, name="gone.png")])], "t", "s")
+    assert sheet.getpixel((40 + 300 + 18 + 98, 240)) == (255, 255, 255)
+
+
+def test_a_sheet_appears_whole(answer: Answer, tmp_path: Path) -> None:
+    write_sheet(tmp_path / "sheet.png", [answer], "标题", "说明")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.format == "PNG"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "sheet.png"]
+
+
+def test_the_verdict_names_the_ranks_of_what_is_right(answer: Answer) -> None:
+    assert verdict(answer) == "相符 2 张，名次 1, 9"
+    assert verdict(Answer("猫", answer.hits)) == ""
+
+
+def test_the_page_needs_nothing_but_the_pictures(answer: Answer, tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    write_page(tmp_path / "pages" / "index.html", [answer], "说明", "words")
+    html = (tmp_path / "pages" / "index.html").read_text(encoding="utf-8")
+    assert set(re.findall(r'(?:src|href)="([^"]*)"', html)) == {"../a.png"}
+    assert "prefers-color-scheme: dark" in html
+    assert 'class="zh"' in html and 'class="en"' in html
+    assert html.count("✓") == 1
+
+
+def test_what_users_write_cannot_become_html(tmp_path: Path) -> None:
+    name = 'a"><script>alert(1)</script>.png'
+    html = page(tmp_path / "p.html", [Answer("<b>x</b>", [hit(tmp_path, 1, name=name)])], "<i>", "<i>")
+    assert "<b>x" not in html
+    assert "<script>alert" not in html
+    assert "<i>" not in html
+
+
+def test_texts_are_shown_as_texts(tmp_path: Path) -> None:
+    html = page(tmp_path / "p.html", [Answer("猫", [Hit(1, 0.5, "a.txt:1", "a.txt", "一只猫")])], "", "")
+    assert '<p class="text">一只猫</p>' in html
+    assert "<img" not in html
