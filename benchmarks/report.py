@@ -69,7 +69,8 @@ NOTES = """
 
 ## How to read this
 - **CPU time, 1 thread** is the time of all threads of the process, pinned to one processor: the figure to trust,
-  because other work on the machine hardly moves it. Milliseconds are of this run. **Wall, 2 threads** is what a person waits.
+  because other work on the machine hardly moves it. Milliseconds are of this run. **Wall, 2 threads** is what a person
+  waits for.
 - Texts are packed without padding, with one attention for each length, and the last layer computes the [CLS] token
   alone. oneDNN's product on a weight that was laid out once is used where a trial, once per process, finds it faster
   than torch's default: where it is not, expect about half of these ratios in float32.

@@ -85,11 +85,11 @@ def test_an_interrupted_run_exits_130_and_goes_on_where_it_was(model: Path, tmp_
     process = start(*words)
     partial = tmp_path / "out" / ".partial"
     deadline = time.monotonic() + 100
-    while len(list(partial.glob("*.npy"))) < 2 and time.monotonic() < deadline:
+    while not list(partial.glob("*.npy")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     code, _, error = finish(process)
     assert code == 130, error
     assert "Traceback" not in error
     assert not (tmp_path / "out" / "manifest.json").exists()
-    assert len(list(partial.glob("*.npy"))) >= 2
+    assert list(partial.glob("*.npy"))

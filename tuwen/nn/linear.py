@@ -52,11 +52,6 @@ class Linear(nn.Module):
             self._packed = (key, pack(self.weight.detach()))
         return self._packed[1]
 
-    def train(self, mode: bool = True) -> Linear:
-        """Also forgets the packed weight: an optimizer that writes through `.data` leaves the version counter alone."""
-        self._packed = None
-        return super().train(mode)
-
     def _apply(self, fn: Any, recurse: bool = True) -> Linear:
         # `.to()` and its kind: frees the packed weight, whose key may come back when memory is used again.
         self._packed = None

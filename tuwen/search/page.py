@@ -86,7 +86,7 @@ def _item(folder: Path, hit: Hit) -> str:
     else:
         shown = f'<a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'
     score = f"<span>{hit.score:.3f}</span>"
-    return f'<li><b>{hit.rank}</b>{shown}<p>{score}{mark}<span class="name">{name}</span></p></li>'
+    return f'<li>{shown}<p><b>{hit.rank}</b>{score}{mark}<span class="name" title="{name}">{name}</span></p></li>'
 
 
 def _link(folder: Path, path: str) -> str:

@@ -82,13 +82,12 @@ def _card(sheet: Image.Image, hit: Hit, left: int, top: int) -> None:
     if picture:
         card.paste(picture, (0, 0))
     pen = ImageDraw.Draw(card)
-    pen.text((12, PICTURE + CAPTION / 2), f"{hit.score:.3f}", INK, font(18), anchor="lm")
+    middle = PICTURE + CAPTION / 2
+    pen.text((12, middle), f"{hit.rank}", PALE, font(18), anchor="lm")
+    pen.text((46, middle), f"{hit.score:.3f}", INK, font(18), anchor="lm")
     if hit.right is not None:
         _mark(pen, PICTURE - 20, PICTURE + CAPTION // 2, hit.right)
     sheet.paste(card, (left, top), _corners(PICTURE, CARD_HEIGHT, 10))
-    badge = _corners(34, 26, 8)
-    sheet.paste(Image.new("RGB", badge.size, CARD), (left + 8, top + 8), badge)
-    ImageDraw.Draw(sheet).text((left + 25, top + 21), str(hit.rank), INK, font(16), anchor="mm")
 
 
 def _mark(pen: ImageDraw.ImageDraw, x: int, y: int, right: bool) -> None:
