@@ -12,6 +12,7 @@ import tuwen
 from tuwen import checkpoint
 from tuwen.errors import CheckpointError, UsageError
 from tuwen.formats import convert, describe
+from tuwen.models.chinese_clip import ChineseCLIP
 
 CASES = Path(__file__).parent / "golden" / "cases" / "chinese_clip"
 DROPPED = {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
@@ -60,16 +61,15 @@ def test_an_original_file_written_for_transformers_is_read_by_transformers(tmp_p
     from transformers import ChineseCLIPModel
 
     folder = CASES / "vit_b16_module_optimizer"
-    source = {"tokenizer": folder / "vocab.txt", "config": folder / "model_configs"}
-    convert(folder / "checkpoint.pt", tmp_path / "theirs", to="transformers", **source)
+    words, sizes = folder / "vocab.txt", folder / "model_configs"
+    convert(folder / "checkpoint.pt", tmp_path / "theirs", "transformers", words, sizes)
     theirs = ChineseCLIPModel.from_pretrained(tmp_path / "theirs").eval()
-    ours = tuwen.load(folder / "checkpoint.pt", **source)
+    ours = tuwen.load(folder / "checkpoint.pt", words, sizes).module
+    assert isinstance(ours, ChineseCLIP)
     pixels = torch.randn(2, 3, 48, 48)
     with torch.no_grad():
         expected = theirs.visual_projection(theirs.vision_model(pixels).pooler_output)
-        torch.testing.assert_close(
-            ours.module.image_projection(ours.module.image(pixels)), expected, atol=2e-5, rtol=1e-4
-        )
+        torch.testing.assert_close(ours.image_projection(ours.image(pixels)), expected, atol=2e-5, rtol=1e-4)
 
 
 def test_the_resnet_has_no_place_in_transformers(tmp_path: Path) -> None:

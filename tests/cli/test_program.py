@@ -78,7 +78,7 @@ def test_a_traceback_is_shown_when_asked_for(tmp_path: Path) -> None:
     assert "Traceback" in error
 
 
-def test_an_interrupted_run_exits_130_and_goes_on_where_it_was(model: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_exits_130_and_keeps_what_is_done(model: Path, tmp_path: Path) -> None:
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(f"红色的猫 {number}" for number in range(60_000)), encoding="utf-8")
     words = ["embed", texts, "-m", model, "-o", tmp_path / "out"]

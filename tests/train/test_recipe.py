@@ -23,7 +23,8 @@ def test_what_a_recipe_leaves_out_has_its_default(tmp_path: Path) -> None:
 
 
 def test_values_become_the_types_of_their_fields(tmp_path: Path) -> None:
-    text = "lr: 1e-4\nbetas: [0.9, 0.95]\nweight_decay: 1\nsteps: 200\nscenes: {sizes: [96, 64], workers: 0, portraits: [0.7, 0.4]}\n"
+    text = "lr: 1e-4\nbetas: [0.9, 0.95]\nweight_decay: 1\nsteps: 200\n"
+    text += "scenes: {sizes: [96, 64], workers: 0, portraits: [0.7, 0.4]}\n"
     recipe = read(written(tmp_path, text))
     assert (recipe.lr, recipe.betas, recipe.steps) == (1e-4, (0.9, 0.95), 200)
     assert isinstance(recipe.weight_decay, float)
