@@ -83,21 +83,21 @@ def load(
 
 def find(name: str | Path) -> Source:
     """What `name` means; ModelNotFound, with the nearest names, if nothing."""
+    text = str(name)
+    modelscope, plain = text.startswith("ms:"), text.removeprefix("ms:")
+    folder = hub.bundled(plain)
+    if folder:  # before the disk: a folder called demo where one happens to work must not hide it; ./demo names the folder
+        return _folder_source(folder, plain)
+    if plain in models.PUBLISHED:
+        published = models.PUBLISHED[plain]
+        weights, _ = hub.fetch(published, modelscope)
+        return Source(weights, weights.parent, plain, published)
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder_source(path)
     if path.is_file():
         configs = path.parent / "model_configs"  # as in the original's package; `tuwen convert` writes it where needed
         return Source(path, path.parent, settings=read_config(configs) if configs.is_dir() else None)
-    text = str(name)
-    modelscope, plain = text.startswith("ms:"), text.removeprefix("ms:")
-    folder = hub.bundled(plain)
-    if folder:
-        return _folder_source(folder, plain)
-    if plain in models.PUBLISHED:
-        published = models.PUBLISHED[plain]
-        weights, _ = hub.fetch(published, modelscope)
-        return Source(weights, weights.parent, plain, published)
     if _is_repository(plain):
         return _folder_source(hub.folder(plain), plain)
     known = ["demo", *models.PUBLISHED]

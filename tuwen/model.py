@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TOKENS_AT_ONCE = 2048  # of one packed pass on a CPU: large enough for its matrix products, small enough for its caches
 TOKENS_AT_ONCE_ON_GPU = 32_768
+PIXELS_AT_ONCE = 4 * 224 * 224  # of one pass on a CPU: as fast as larger ones, and their memory is not asked for anew
 FUSION_TASKS = ("match", "answer", "ground", "fill", "choose", "image_state", "text_state", "fuse")
 
 
@@ -150,8 +151,13 @@ class Model:
     def _encode_pixels(self, pixels: Tensor, normalize: bool, pin: bool) -> Tensor:
         """pixels (B, R, R, 3) uint8 -> (B, E). Whole numbers travel to the device: a quarter of the bytes of floats."""
         pixels = pixels.pin_memory() if pin else pixels
-        images = Images(self.processor.image.normalise(pixels.to(self.device, non_blocking=pin)))
-        features = self.towers.encode_image(Images(images.pixels.to(self.dtype))).float()
+        on_cpu = self.device.type == "cpu"
+        at_once = max(1, PIXELS_AT_ONCE // pixels[0, :, :, 0].numel()) if on_cpu else len(pixels)
+        passes = []
+        for part in pixels.split(at_once):
+            floats = self.processor.image.normalise(part.to(self.device, non_blocking=pin))
+            passes.append(self.towers.encode_image(Images(floats.to(self.dtype))).float())
+        features = torch.cat(passes)
         return (unit(features) if normalize else features).cpu()
 
     @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,8 @@ def command(
     """Train from a recipe; a stopped run goes on where it was / 按配方训练，中断后可继续"""
     keep_freed_memory()
     check_device(device)
+    leads = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
+    quiet = quiet or not leads
     from tuwen.train import recipe as recipes
 
     settings = recipes.read(find_recipe(recipe), overrides or [])
@@ -47,6 +50,8 @@ def command(
                     bar.write(f"step {step:,}: " + ", ".join(f"{key} {value:.3f}" for key, value in row.items()))
 
         model = train(settings, output, device, report)
+    if not leads:
+        return
     last = evaluations[-1] if evaluations else {}
     if as_json:
         console.result({"output": str(output / "model"), "fingerprint": model.fingerprint, "evaluations": evaluations})
