@@ -130,8 +130,8 @@ def tower(rivals: Rivals, rounds: int) -> list[Row]:
 
 
 def files(rivals: Rivals, rounds: int) -> list[Row]:
-    """8 JPEG files of 4000 x 3000 to features: read, decode, resize, normalise, tower."""
-    paths = photographs(rivals.folder, 8, 4000, 3000)
+    """4 JPEG files of 4000 x 3000 to features: read, decode, resize, normalise, tower."""
+    paths = photographs(rivals.folder, 4, 4000, 3000)
     fast = with_fast_resize(rivals.tuwen)
     runs: dict[str, Rival] = {
         "transformers": lambda: rivals.peer.files(paths),

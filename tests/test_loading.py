@@ -119,7 +119,7 @@ def test_the_weights_come_in_the_type_asked_for(tmp_path: Path, dtype: str) -> N
     ("name", "said"),
     [
         ("chinese-clip/vit-b16", "did you mean chinese-clip/vit-b-16"),
-        ("Chinese-CLIP/RN50", "did you mean chinese-clip/rn50"),
+        ("chinese-clip/RN50", "did you mean chinese-clip/rn50"),
         ("qqqq", "known names are demo, chinese-clip/rn50"),
         ("missing.pt", "no model, file or folder is called 'missing.pt'"),
     ],

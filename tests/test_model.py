@@ -157,7 +157,7 @@ def test_it_says_what_it_is(model: Model) -> None:
     assert model.languages == ("zh", "en")
     assert model.embedding == 16
     assert model.logit_scale == pytest.approx(1 / 0.07)
-    assert repr(model).startswith("<tuwen.Model chinese-clip: 0.0 M parameters, cpu, float32>")
+    assert repr(model).startswith("<tuwen.Model chinese-clip: 0.1 M parameters, cpu, float32>")
 
 
 @pytest.mark.parametrize(("dtype", "cosine"), [("bfloat16", 0.999), ("float16", 0.9999)])

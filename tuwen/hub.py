@@ -35,7 +35,7 @@ class Published:
 def bundled(name: str) -> Path | None:
     """The folder of a model that comes with the package."""
     folder = BUNDLED / name
-    return folder if (folder / "config.json").is_file() else None
+    return folder if Path(name).name == name and (folder / "config.json").is_file() else None
 
 
 def cached(published: Published) -> Path | None:

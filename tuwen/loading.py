@@ -82,16 +82,21 @@ def load(
 
 
 def find(name: str | Path) -> Source:
-    """What `name` means; ModelNotFound, with the nearest names, if nothing."""
+    """What `name` means; ModelNotFound, with the nearest names, if nothing.
+
+    A string that is a model's name means that model, whatever lies in the working directory; "./demo" or a Path means
+    what lies there.
+    """
     text = str(name)
     modelscope, plain = text.startswith("ms:"), text.removeprefix("ms:")
-    folder = hub.bundled(plain)
-    if folder:  # before the disk: a folder called demo where one happens to work must not hide it; ./demo names the folder
-        return _folder_source(folder, plain)
-    if plain in models.PUBLISHED:
-        published = models.PUBLISHED[plain]
-        weights, _ = hub.fetch(published, modelscope)
-        return Source(weights, weights.parent, plain, published)
+    if isinstance(name, str):
+        folder = hub.bundled(plain)
+        if folder:
+            return _folder_source(folder, plain)
+        if plain in models.PUBLISHED:
+            published = models.PUBLISHED[plain]
+            weights, _ = hub.fetch(published, modelscope)
+            return Source(weights, weights.parent, plain, published)
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder_source(path)
