@@ -21,7 +21,7 @@ from tuwen.models.chinese_clip import KEYS
 def original_settings() -> tuple[dict[str, object], dict[str, object]]:
     """The pair of JSON files of the tiny ViT model."""
     image, text = tiny.VIT.image, tiny.VIT.text
-    vision = {
+    vision: dict[str, object] = {
         "embed_dim": tiny.VIT.embedding,
         "image_resolution": image.image_size,
         "vision_layers": 2,
@@ -29,7 +29,7 @@ def original_settings() -> tuple[dict[str, object], dict[str, object]]:
         "vision_patch_size": 8,
         "vision_head_width": 16,
     }
-    words = {
+    words: dict[str, object] = {
         "vocab_size": text.vocabulary,
         "text_attention_probs_dropout_prob": 0.1,
         "text_hidden_act": "gelu",
@@ -45,9 +45,9 @@ def original_settings() -> tuple[dict[str, object], dict[str, object]]:
     return vision, words
 
 
-def write_original(folder: Path, prefix: str = "", **extra: Tensor) -> Path:
+def write_original(folder: Path, prefix: str = "", extra: dict[str, Tensor] | None = None) -> Path:
     """The tiny model as an original `.pt` with its vocabulary and its pair of JSON files."""
-    tensors = keymap.store(tiny.module().state_dict(), KEYS["original"]) | extra
+    tensors = keymap.store(tiny.module().state_dict(), KEYS["original"]) | (extra or {})
     path = folder / "clip_cn_tiny.pt"
     checkpoint.write_original(path, {prefix + name: tensor for name, tensor in tensors.items()}, {"epoch": 1})
     (folder / "vocab.txt").write_text("\n".join(tiny.VOCABULARY) + "\n", encoding="utf-8")
@@ -64,7 +64,7 @@ def same_weights(model: Model, other: torch.nn.Module) -> bool:
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_an_original_file_is_loaded_with_what_lies_beside_it(tmp_path: Path, prefix: str) -> None:
-    path = write_original(tmp_path, prefix, **{"bert.pooler.dense.weight": torch.zeros(2)})
+    path = write_original(tmp_path, prefix, {"bert.pooler.dense.weight": torch.zeros(2)})
     model = load(path, config=tmp_path / "configs", device="cpu")
     assert same_weights(model, tiny.module())
     assert model.module.config == tiny.VIT
@@ -169,7 +169,7 @@ def test_a_config_that_does_not_fit_names_the_tensors(tmp_path: Path) -> None:
 
 
 def test_a_tensor_without_a_place_is_named(tmp_path: Path) -> None:
-    path = write_original(tmp_path, **{"visual.adapter.weight": torch.zeros(2)})
+    path = write_original(tmp_path, extra={"visual.adapter.weight": torch.zeros(2)})
     with pytest.raises(CheckpointError, match=r"1 of \d+ tensors have no place: visual\.adapter\.weight"):
         load(path, config=tmp_path / "configs")
 

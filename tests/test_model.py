@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from tuwen.errors import InputError, UnsupportedTask, UsageError
 from tuwen.loading import load
 from tuwen.model import Model
 from tuwen.models.chinese_clip import Config
+
+if TYPE_CHECKING:
+    from tuwen.types import Picture
 
 TEXTS = tiny.TEXTS
 
@@ -117,7 +121,7 @@ def test_a_picture_that_cannot_be_read_is_named(model: Model, tmp_path: Path) ->
 def test_a_stream_leaves_out_what_it_reports(model: Model, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"not a picture")
-    images = [*tiny.pictures(2), broken, *tiny.pictures(1)]
+    images: list[Picture] = [*tiny.pictures(2), broken, *tiny.pictures(1)]
     reported: list[int] = []
     found = list(model.embed_images(images, batch_size=2, on_error=lambda number, error: reported.append(number)))
     assert reported == [2]

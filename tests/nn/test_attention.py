@@ -23,8 +23,15 @@ def states() -> Tensor:
 def test_attention_is_torchs_multi_head_attention() -> None:
     ours = attention()
     theirs = nn.MultiheadAttention(WIDTH, 3, batch_first=True).eval()
-    theirs.in_proj_weight, theirs.in_proj_bias = ours.qkv.weight, ours.qkv.bias
-    theirs.out_proj.weight, theirs.out_proj.bias = ours.output.weight, nn.Parameter(ours.output.bias.detach())
+    names = {"qkv.": "in_proj_", "output.": "out_proj."}
+    theirs.load_state_dict(
+        {
+            name.replace(part, names[part]): tensor
+            for name, tensor in ours.state_dict().items()
+            for part in names
+            if part in name
+        }
+    )
     x = states()
     wanted, _ = theirs(x, x, x, key_padding_mask=~MASK)
     torch.testing.assert_close(ours(x, MASK)[MASK], wanted[MASK], atol=1e-6, rtol=1e-5)

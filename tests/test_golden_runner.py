@@ -1,4 +1,4 @@
-"""The runner itself: every case is found, every number is compared, and nothing is passed over in silence."""
+"""The runner of the golden cases: every case is found, every number compared, nothing passed over in silence."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.golden import test_golden
 from tests.golden.case import Case, Expected, find_cases, read_case, same_files
-from tests.golden.test_golden import KEPT, here, test_the_numbers_are_the_originals, there
+from tests.golden.test_golden import KEPT, here, there
 
 FAMILY = KEPT / "chinese_clip"
 
 
 def run(case: Case) -> None:
-    test_the_numbers_are_the_originals(case)
+    test_golden.test_the_numbers_are_the_originals(case)
 
 
 def skipped(parameter: Any) -> str | None:
