@@ -27,6 +27,7 @@ class Peer:
     """`ChineseCLIPModel` with `ChineseCLIPProcessor` on Pillow, of the sizes of ViT-B-16 and RoBERTa-wwm base."""
 
     def __init__(self, folder: Path) -> None:
+        transformers.logging.disable_progress_bar()
         text = {"vocab_size": 21128, "hidden_act": "gelu"}  # all else is the classes' own default
         image = {"patch_size": 16, "projection_dim": 512}
         settings = transformers.ChineseCLIPConfig(text_config=text, vision_config=image, projection_dim=512)

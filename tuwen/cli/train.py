@@ -41,6 +41,8 @@ def command(
     with console.bar(settings.steps, " steps", quiet) as bar:
 
         def report(step: int, row: dict[str, float]) -> None:
+            if bar.n == 0:  # a resumed run: the rate counts from where it went on
+                bar.initial = bar.n = step - min(step, settings.log_every)
             bar.update(step - bar.n)
             if "loss" in row:
                 bar.set_postfix(loss=f"{row['loss']:.3f}")
