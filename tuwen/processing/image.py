@@ -179,7 +179,7 @@ class ImagePipeline:
 def _on_white(image: Image.Image) -> Image.Image:
     """RGB; where the picture is transparent, white shows through."""
     if "A" not in image.getbands() and image.info.get("transparency") is None:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")  # `convert` copies even where nothing changes
     layer = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, (255, 255, 255, 255)), layer).convert("RGB")
 
