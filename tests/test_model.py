@@ -235,3 +235,9 @@ def test_features_do_not_depend_on_what_else_is_asked(model: Model) -> None:
     image = tiny.pictures(1)[0]
     close(model.encode_image([*others, image])[3], model.encode_image(image)[0])
     close(model.encode_text(["一" * 50, "猫"])[1], model.encode_text("猫")[0])
+
+
+def test_features_can_be_trained_on(model: Model) -> None:
+    probe = torch.zeros(model.embedding, requires_grad=True)
+    (model.encode_text(["一", "二"]) @ probe).sum().backward()
+    assert probe.grad is not None

@@ -147,7 +147,7 @@ class Model:
         if ready:
             yield numbers, self._encode_pixels(torch.stack(ready), normalize, pin)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: a user may train on these features
     def _encode_pixels(self, pixels: Tensor, normalize: bool, pin: bool) -> Tensor:
         """pixels (B, R, R, 3) uint8 -> (B, E). Whole numbers travel to the device: a quarter of the bytes of floats."""
         pixels = pixels.pin_memory() if pin else pixels
@@ -160,7 +160,7 @@ class Model:
         features = torch.cat(passes)
         return (unit(features) if normalize else features).cpu()
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: a user may train on these features
     def encode_text(
         self,
         texts: str | Sequence[str],
