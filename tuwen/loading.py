@@ -115,7 +115,8 @@ def _is_repository(name: str) -> bool:
     """owner/name on a hub: one slash, no file ending, and no owner that tuwen's own names use."""
     owner, slash, rest = name.partition("/")
     families = {published.partition("/")[0] for published in models.PUBLISHED}
-    return bool(slash and owner and rest and "/" not in rest and owner.lower() not in families and not Path(rest).suffix)
+    ours = owner.lower() in families
+    return bool(slash and owner and rest) and "/" not in rest and not ours and not Path(rest).suffix
 
 
 def _folder_source(folder: Path, name: str = "") -> Source:
