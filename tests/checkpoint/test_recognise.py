@@ -82,11 +82,7 @@ FOREIGN: dict[str, tuple[bytes, str, str]] = {
     "renamed.pt": (numpy_pickle(), "paddle", "as Paddle writes"),
     "named.pt": (numpy_pickle(**{"StructuredToParameterName@@": {}}), "paddle", "a Paddle weight file"),
     "program.pkl": (pickle.dumps(print), "pickle", "plain Python pickle that names builtins.print"),
-    "run.ckpt": (
-        torch_file({"pytorch-lightning_version": "2", "state_dict": WEIGHTS}),
-        "lightning",
-        "PyTorch Lightning",
-    ),
+    "run.ckpt": (torch_file({"pytorch-lightning_version": "2", "epoch": 1}), "lightning", "PyTorch Lightning"),
     "mp_rank_00_model_states.pt": (torch_file({"module": WEIGHTS, "ds_version": "0.9"}), "deepspeed", "zero_to_fp32"),
     "wrapped.pt": (torch_file({"model": WEIGHTS, "epoch": 3}), "other", "a dict of model, epoch where a state dict"),
     "module.pt": (torch_file(nn.Linear(1, 1)), "refused", "asks for torch.nn.modules.linear.Linear"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.checkpoint.pickles import PickleError, read_pickle
-from tuwen.checkpoint.records import KNOWN, SIZES, DType, Storage, Stored
+from tuwen.checkpoint.records import KNOWN, SIZES, DType, Joined, Storage, Stored
 
 # The first pickle of a file written by torch before 1.6: the number 0x1950A86A20F9469CFC6C.
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -35,7 +35,7 @@ class DamagedError(Exception):
 class Content:
     """What a file holds: the pickled value or the named tensors, as records into its bytes.
 
-    foreign: names that its pickle asked for and that are no part of any weight file.
+    foreign: names that its pickle asked for and that are no part of any weight file; called: those it wanted to run.
     """
 
     path: Path
@@ -43,7 +43,24 @@ class Content:
     container: str
     value: Any
     foreign: list[str] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Weights:
+    """The tensors of one file or folder, still on disk, and what lies beside them.
+
+    optimizer: the key in `beside` under which the optimizer's state lies, if it is there.
+    notes: what was left out already; facts: what its trainer tells of itself, for people.
+    """
+
+    content: Content
+    tensors: dict[str, Stored | Joined]
+    beside: dict[str, Any] = field(default_factory=dict)
+    optimizer: str = "optimizer"
+    notes: list[str] = field(default_factory=list)
+    facts: str = ""
 
 
 def map_file(path: Path) -> mmap.mmap:
@@ -80,13 +97,14 @@ def open_torch_zip(path: Path, data: mmap.mmap, entries: dict[str, zipfile.ZipIn
         entry = entries.get(f"{root}data/{key}")
         if entry is None:
             raise PickleError(f"storage {key} is not in the archive")
+        storage.data = data
         storage.position, size = _place(data, entry)
         if size < storage.size_bytes:
             raise PickleError(f"storage {key} has {size:,} bytes of {storage.size_bytes:,}")
         return _same(storages, key, storage)
 
     reading = _read(io.BytesIO(_entry(data, entries[name])), persistent)
-    return Content(path, data, "torch-zip", reading.value, reading.foreign)
+    return Content(path, data, "torch-zip", reading.value, reading.foreign, reading.called)
 
 
 def _place(data: mmap.mmap, entry: zipfile.ZipInfo) -> tuple[int, int]:
@@ -146,13 +164,13 @@ def open_torch_legacy(path: Path, data: mmap.mmap) -> Content:
         header = data.read(8)
         if len(header) < 8 or struct.unpack("<q", header)[0] != storage.count or start + storage.size_bytes > len(data):
             raise DamagedError(f"it ends, or contradicts itself, at storage {key}")
-        storage.position = start
+        storage.data, storage.position = data, start
         data.seek(start + storage.size_bytes)
     for part, whole, offset in views:
-        part.position = whole.position + offset * SIZES[whole.dtype]
+        part.data, part.position = data, whole.position + offset * SIZES[whole.dtype]
     if any(storage.position < 0 for storage in storages.values()):
         raise DamagedError("some of its storages are missing")
-    return Content(path, data, "torch-legacy", reading.value, reading.foreign)
+    return Content(path, data, "torch-legacy", reading.value, reading.foreign, reading.called)
 
 
 def _read(stream: Any, persistent: Callable[[Any], Any] | None = None) -> Any:
@@ -190,25 +208,26 @@ def open_safetensors(path: Path, data: mmap.mmap) -> Content:
     try:
         header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_once)
         metadata = dict(header.pop("__metadata__", {}))
-        tensors = {name: _described(entry, 8 + length, len(data)) for name, entry in header.items()}
+        tensors = {name: _described(entry, 8 + length, data) for name, entry in header.items()}
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, PickleError) as error:
         raise DamagedError(f"its header cannot be read ({error})") from error
     return Content(path, data, "safetensors", tensors, metadata=metadata)
 
 
-def _described(entry: Any, start: int, size: int) -> Stored:
+def _described(entry: Any, start: int, data: mmap.mmap) -> Stored:
     begin, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
     dtype = SAFETENSORS_TYPES.get(entry["dtype"])
     if dtype is None:
         raise DamagedError(f"it holds numbers of type {entry['dtype']}, which is not supported")
-    if not 0 <= begin <= end <= size - start:
-        raise DamagedError(f"a tensor lies at bytes {begin:,} to {end:,} of the {size - start:,} that are here")
+    here = len(data) - start
+    if not 0 <= begin <= end <= here:
+        raise DamagedError(f"a tensor lies at bytes {begin:,} to {end:,} of the {here:,} that are here")
     count = math.prod(shape)
     if count * SIZES[dtype] != end - begin:
         raise DamagedError(f"a tensor of shape {shape} has {end - begin:,} bytes")
     strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    return Stored(Storage(dtype, count, start + begin), dtype, shape, strides)
+    return Stored(Storage(dtype, count, start + begin, data), dtype, shape, strides)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

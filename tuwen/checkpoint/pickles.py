@@ -34,7 +34,7 @@ class PickleError(Exception):
 
 @dataclass(frozen=True)
 class Build:
-    """A name that may be called: `make(*arguments)` returns plain data."""
+    """A name that may be called: `make(*arguments)` returns plain data, or a `Foreign` where it refuses these."""
 
     name: str
     make: Callable[..., Any]
@@ -53,10 +53,14 @@ class Foreign:
 
 @dataclass
 class Reading:
-    """One pickle: its value, the names it asked for that are not in the table, and, if it broke off, what there was."""
+    """One pickle: its value, the names it asked for that are not in the table, and, if it broke off, what there was.
+
+    called: those of the foreign names that it wanted called as functions, not only made objects of.
+    """
 
     value: Any = None
     foreign: list[str] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
     reached: list[Any] = field(default_factory=list)
 
 
@@ -227,20 +231,30 @@ class _Machine:
 
     def call(self, function: Any, arguments: Any) -> Any:
         if isinstance(function, Foreign):
+            self.reading.called.append(function.name)
+        return self.make(function, arguments)
+
+    def make(self, function: Any, arguments: Any) -> Any:
+        if isinstance(function, Foreign):
             return Foreign(function.name)
         if not isinstance(function, Build) or not isinstance(arguments, tuple):
             raise PickleError("a call of something that cannot be called")
-        return function.make(*arguments)
+        made = function.make(*arguments)
+        if isinstance(made, Foreign):
+            self.reading.foreign.append(made.name)
+        return made
 
     def do_reduce(self, _: Any) -> None:
         arguments = self.stack.pop()
         self.stack.append(self.call(self.stack.pop(), arguments))
 
-    do_newobj = do_reduce
+    def do_newobj(self, _: Any) -> None:
+        arguments = self.stack.pop()
+        self.stack.append(self.make(self.stack.pop(), arguments))
 
     def do_newobj_ex(self, _: Any) -> None:
         self.stack.pop()  # keyword arguments: none of the known names takes any
-        self.do_reduce(None)
+        self.do_newobj(None)
 
     def do_inst(self, argument: str) -> None:
         arguments = tuple(self.marked())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,21 +10,26 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from tuwen.checkpoint.opening import damaged
 from tuwen.checkpoint.pickles import PickleError
 from tuwen.checkpoint.recognise import examine, extra_of
-from tuwen.checkpoint.records import SIZES, Storage, Stored, plain
+from tuwen.checkpoint.records import SIZES, Joined, Storage, Stored, plain
 from tuwen.errors import CheckpointError
 
 Value = TypeVar("Value")
+# What DistributedDataParallel and DeepSpeed, a Lightning module around a model, Lightning's own wrapper and
+# torch.compile put before names.
+WRAPPERS = ("module.", "model.", "_forward_module.", "_orig_mod.")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A weight file.
 
-    container: "torch-zip", "torch-legacy" or "safetensors".
+    container: "torch-zip", "torch-legacy", "safetensors" or "deepspeed".
     tensors: the state dict, exactly as named in the file and in its order; the values lie in the file until touched.
-    extra: the plain data beside it (epoch, step, name; a safetensors file's metadata; the optimizer where asked for).
+    extra: the plain data beside it (epoch, step, name; Lightning's hyper_parameters; a safetensors file's metadata; the
+        optimizer where asked for).
     notes: what was left out and why, one sentence each.
     """
 
@@ -39,6 +43,9 @@ class Checkpoint:
 def read(path: Path | str, optimizer: bool = False) -> Checkpoint:
     """Read a PyTorch file, a safetensors file, the index of a sharded one, or a folder with one of them.
 
+    A PyTorch Lightning checkpoint gives the model's state dict. A DeepSpeed ZeRO folder, or the model-states file in
+    it, gives the float32 weights that its processes hold in pieces: views of the files where a tensor is one piece.
+
     optimizer: also put the optimizer's state, with its tensors, into `extra["optimizer"]`.
     Raises CheckpointError naming the file and what it is instead, or what in it was refused.
     """
@@ -49,33 +56,40 @@ def read(path: Path | str, optimizer: bool = False) -> Checkpoint:
     tensors: dict[str, Tensor] = {}
     notes: list[str] = []
     extra: dict[str, Any] = {}
+    maker = _Maker()
     for part in parts:
-        maker = _Maker(part.content.data)
         tensors |= {name: maker.tensor(stored) for name, stored in part.tensors.items()}
         plain_data, left_out = extra_of(part)
         extra |= plain_data
-        if optimizer and "optimizer" in left_out:
-            left_out.remove("optimizer")
+        if optimizer and part.optimizer in left_out:
+            left_out.remove(part.optimizer)
             try:
-                extra["optimizer"] = plain(part.beside["optimizer"], maker.tensor)
+                extra["optimizer"] = plain(part.beside[part.optimizer], maker.tensor)
             except PickleError as error:
-                raise CheckpointError(f"{path.name} is damaged: {error}; download or copy it again") from error
+                raise CheckpointError(damaged(path, error).reason) from error
         notes += part.notes + [f"left out: {name}" for name in left_out]
     return Checkpoint(path, found.container, tensors, extra, notes)
 
 
 class _Maker:
-    """Tensors over the bytes of one file; those that share a storage there share it here."""
+    """Tensors over the bytes of files; those that share a storage there share it here."""
 
-    def __init__(self, data: mmap.mmap) -> None:
-        self.data = data
+    def __init__(self) -> None:
         self.made: dict[tuple[Storage, str], Tensor] = {}
 
-    def tensor(self, stored: Stored) -> Tensor:
+    def tensor(self, stored: Stored | Joined) -> Tensor:
+        if isinstance(stored, Joined):
+            return self.joined(stored)
         key = (stored.storage, stored.dtype)
         if key not in self.made:
             self.made[key] = self.elements(stored.storage, stored.dtype)
         return self.made[key].as_strided(stored.shape, stored.strides, stored.offset)
+
+    def joined(self, joined: Joined) -> Tensor:
+        """The pieces as one tensor: a copy where there are several, or another type; a view of the file otherwise."""
+        pieces = [self.tensor(part).reshape(-1) for part in joined.parts] or [torch.empty(0)]
+        row = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        return row[: joined.count].float().view(joined.shape)
 
     def elements(self, storage: Storage, name: str) -> Tensor:
         """All of a storage, as one row of numbers."""
@@ -83,10 +97,13 @@ class _Maker:
         count = storage.size_bytes // SIZES[name]
         if not count:
             return torch.empty(0, dtype=dtype)
+        data = storage.data
+        if data is None:
+            raise CheckpointError("a storage without a file")
         if storage.position % SIZES[name]:  # a legacy file packs without gaps, and some kernels need aligned numbers
             end = storage.position + storage.size_bytes
-            return torch.frombuffer(bytearray(self.data[storage.position : end]), dtype=dtype, count=count)
-        return torch.frombuffer(self.data, dtype=dtype, count=count, offset=storage.position)
+            return torch.frombuffer(bytearray(memoryview(data)[storage.position : end]), dtype=dtype, count=count)
+        return torch.frombuffer(data, dtype=dtype, count=count, offset=storage.position)
 
 
 def strip_prefix(named: Mapping[str, Value], prefix: str = "module.") -> dict[str, Value]:
@@ -101,3 +118,17 @@ def strip_prefix(named: Mapping[str, Value], prefix: str = "module.") -> dict[st
             raise CheckpointError(f"{short} comes twice, with and without {prefix!r}: keep one of them")
         stripped[short] = value
     return stripped
+
+
+def bare(named: Mapping[str, Value]) -> dict[str, Value]:
+    """The same without the wrappers' prefixes that every name has: "module.model." of a DeepSpeed run, for one.
+
+    A name that only contains such a word keeps it, and so do all names where a single one lacks the prefix.
+    """
+    names = list(named)
+    while names:
+        prefix = next((word for word in WRAPPERS if all(name.startswith(word) for name in names)), None)
+        if prefix is None or prefix in names:
+            break
+        names = [name.removeprefix(prefix) for name in names]
+    return dict(zip(names, named.values(), strict=True))

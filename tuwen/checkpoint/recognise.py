@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import json
-import mmap
-import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuwen.checkpoint.containers import (
-    LEGACY_START,
-    Content,
-    DamagedError,
-    list_zip,
-    map_file,
-    open_safetensors,
-    open_torch_legacy,
-    open_torch_zip,
-)
-from tuwen.checkpoint.pickles import Foreign, PickleError, read_pickle
-from tuwen.checkpoint.records import KNOWN, NumpyArray, Stored, holds_tensors, plain
-from tuwen.checkpoint.signs import READABLE, sign
+from tuwen.checkpoint.containers import Content, DamagedError, Weights
+from tuwen.checkpoint.deepspeed import deepspeed_weights, find_model_states, is_model_states
+from tuwen.checkpoint.lightning import VERSION, lightning_weights
+from tuwen.checkpoint.objects import refused
+from tuwen.checkpoint.opening import UnreadableError, damaged, keys, open_file, some
+from tuwen.checkpoint.pickles import PickleError
+from tuwen.checkpoint.records import Stored, holds_tensors, plain, tensors_of
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 # What trainers leave beside the weights.
 _BESIDE = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin", "rng_state.pth")
-_HEAD_BYTES = 4096
+# What is said of a run, where it is known.
+_SAID = ("epoch", "step", "global_step", "global_steps", "name")
 
 
 @dataclass(frozen=True)
 class Look:
     """What a path is.
 
-    kind: "checkpoint" (a dict around a state dict), "state-dict" or "folder" where it can be read; else what it is
-        instead, such as "git-lfs", "html", "torchscript", "lightning", "deepspeed", "paddle", "onnx", "refused".
-    container: "torch-zip", "torch-legacy" or "safetensors"; "" where it is none of them.
+    kind: "checkpoint" (a dict around a state dict), "state-dict", "lightning", "deepspeed" or "folder" where it can be
+        read; else what it is instead, such as "git-lfs", "html", "torchscript", "paddle", "onnx", "refused".
+    container: "torch-zip", "torch-legacy", "safetensors" or "deepspeed"; "" where it is none of them.
     detail: what is inside, for people.
     reason: a sentence that says why it cannot be read and what to do; "" where it can.
     shapes: tensor name -> shape, in the file's order; dtypes: how many tensors are of each type.
@@ -57,29 +50,33 @@ class Look:
         return not self.reason
 
 
-@dataclass
-class Weights:
-    """The tensors of one file, still on disk, and what lies beside them."""
-
-    content: Content
-    tensors: dict[str, Stored]
-    beside: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-
 def look(path: Path | str) -> Look:
     """What this file or folder is; never raises for what it finds there."""
     return examine(Path(path))[0]
 
 
 def find_weights(folder: Path) -> Path | None:
-    """The weight file of a folder: by Hugging Face's names, else the only file that looks like one."""
+    """The weight file of a folder: by Hugging Face's names, else the only file that looks like one.
+
+    Of a DeepSpeed folder it is the model-states file, from which `read` finds the rank files beside it.
+    """
     for name in WEIGHTS:
         if (folder / name).is_file():
             return folder / name
-    endings = (".safetensors", ".pt", ".pth", ".bin")
-    found = [path for path in sorted(folder.iterdir()) if path.suffix in endings and path.name not in _BESIDE]
-    return found[0] if len(found) == 1 else None
+    found = [path for path in sorted(folder.iterdir()) if _may_be_weights(path)]
+    if len(found) == 1 and found[0].is_file():
+        return found[0]
+    try:
+        return find_model_states(found[0] if len(found) == 1 else folder)
+    except UnreadableError:
+        return None
+
+
+def _may_be_weights(path: Path) -> bool:
+    if path.is_dir():  # Lightning calls a DeepSpeed folder NAME.ckpt
+        return path.suffix == ".ckpt" and (path / "latest").is_file()
+    endings = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+    return path.suffix in endings and path.name not in _BESIDE and not path.name.endswith("_optim_states.pt")
 
 
 def examine(path: Path) -> tuple[Look, list[Weights]]:
@@ -89,96 +86,42 @@ def examine(path: Path) -> tuple[Look, list[Weights]]:
             return _folder(path)
         if path.name.endswith(".index.json"):
             return _index(path)
-        return _file(path)
-    except FileNotFoundError:
-        return _cannot("missing", "", f"{path} does not exist"), []
+        return _described(open_file(path))
+    except UnreadableError as error:
+        return Look(error.kind, error.container, error.detail, error.reason), []
     except OSError as error:
-        return _cannot("unreadable", "", f"{path} cannot be opened: {error.strerror or error}"), []
+        reason = f"{error.filename or path} cannot be opened: {error.strerror or error}"
+        return Look("unreadable", reason=reason), []
     except (DamagedError, PickleError) as error:
-        return _cannot("damaged", "", f"{path.name} is damaged: {error}; download or copy it again"), []
-
-
-def _cannot(kind: str, detail: str, reason: str, container: str = "") -> Look:
-    return Look(kind, container, detail, reason)
-
-
-def _file(path: Path) -> tuple[Look, list[Weights]]:
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    size = path.stat().st_size
-    if head[:4] == b"PK\x03\x04":
-        return _zip(path)
-    if head.startswith(LEGACY_START):
-        return _described(open_torch_legacy(path, map_file(path)))
-    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
-        return _described(open_safetensors(path, map_file(path)))
-    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return _pickle(path, map_file(path)), []
-    kind, what, way_out = sign(path, head, size)
-    return _cannot(kind, what, f"{path.name} is {what}: {way_out}"), []
-
-
-# -- zip archives: torch's own, and others
-
-
-def _zip(path: Path) -> tuple[Look, list[Weights]]:
-    data, entries = map_file(path), list_zip(path)
-    if entries is None:
-        what = f"cut short: the {len(data):,} bytes here begin like a PyTorch file or zip archive but do not end as one"
-        return _cannot("truncated", what, f"{path.name} is {what}; download or copy it again"), []
-    names = list(entries)
-    ends = {name.rsplit("/", 1)[-1] for name in names}
-    if "data.pkl" in ends and "constants.pkl" in ends:
-        return _torchscript(path, data, entries), []
-    if "data.pkl" in ends:
-        return _described(open_torch_zip(path, data, entries))
-    if any(name.endswith(".npy") for name in names):
-        what = "a numpy archive (.npz)"
-    elif any(name.startswith("word/") or name == "[Content_Types].xml" for name in names):
-        what = "an office document"
-    else:
-        what = f"a zip archive of {_some(names)}"
-    return _cannot("zip", what, f"{path.name} is {what}: if weights are inside, unpack it and name the file"), []
-
-
-def _torchscript(path: Path, data: mmap.mmap, entries: dict[str, zipfile.ZipInfo]) -> Look:
-    try:
-        root = open_torch_zip(path, data, entries).value
-    except (DamagedError, PickleError):
-        root = None
-    parts = root.state if isinstance(root, Foreign) and isinstance(root.state, dict) else {}
-    is_clip = {"visual", "transformer", "token_embedding", "logit_scale"} <= parts.keys()
-    what = "a TorchScript program" + (", as OpenAI published CLIP" if is_clip else "")
-    way_out = f"save its weights first: torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pt')"
-    return _cannot("torchscript", what, f"{path.name} is {what}, which holds code beside weights: {way_out}")
+        return Look("damaged", reason=damaged(path, error).reason), []
 
 
 # -- what a torch file or safetensors file holds
 
 
 def _described(content: Content) -> tuple[Look, list[Weights]]:
-    name, value, keys = content.path.name, content.value, _keys(content.value)
-    other = _other_trainer(keys)
-    if other:
-        kind, what, way_out = other
-        return _cannot(kind, what, f"{name} is {what}: {way_out}", content.container), []
-    if content.foreign:
-        asked = ", ".join(dict.fromkeys(content.foreign))
-        reason = (
-            f"{name} asks for {asked}, which no weight file needs and tuwen does not run: use a file with only a state "
-            "dict, or, if you trust it, save one from the program that wrote it"
-        )
-        return _cannot("refused", f"a PyTorch file that names {asked}", reason, content.container), []
+    name, value, names = content.path.name, content.value, keys(content.value)
+    trainer = _trainer(content)
+    _refuse(content, refused(content) if trainer else list(dict.fromkeys(content.foreign)))
+    if trainer:
+        kind, weights_of = trainer
+        weights = weights_of(content)
+        return _summary(kind, [weights]), [weights]
+    if "optimizer_state_dict" in names and "state_dict" not in names:
+        what, way_out = "the optimizer state of a training run, without weights", "name the file with the weights"
+        if name.endswith("_optim_states.pt"):
+            what, way_out = "one process's part of a DeepSpeed checkpoint", f"name its folder, {content.path.parent}"
+        raise UnreadableError("optimizer", what, f"{name} is {what}: {way_out}", content.container)
     wrapped = isinstance(value, dict) and isinstance(value.get("state_dict"), dict)
     states = value["state_dict"] if wrapped else value
-    tensors = _tensors(states)
+    tensors = tensors_of(states)
     if not tensors:
         what = "one tensor without a name" if isinstance(value, Stored) else f"a {type(value).__name__}"
-        what = f"a dict of {_some(keys)}" if keys else what
+        what = f"a dict of {some(names)}" if names else what
         if content.container == "safetensors":
-            return _cannot("empty", "no tensors", f"{name} holds no tensors: download it again", content.container), []
+            raise UnreadableError("empty", "no tensors", f"{name} holds no tensors: download it again", "safetensors")
         reason = f"{name} holds {what} where a state dict, or a dict with one under 'state_dict', was expected"
-        return _cannot("other", what, reason, content.container), []
+        raise UnreadableError("other", what, reason, content.container)
     beside = {key: item for key, item in value.items() if key != "state_dict"} if wrapped else {}
     weights = Weights(content, tensors, beside)
     weights.notes += [f"left out, no tensor: {key}" for key in states if key not in tensors]
@@ -187,26 +130,24 @@ def _described(content: Content) -> tuple[Look, list[Weights]]:
     return _summary("checkpoint" if wrapped else "state-dict", [weights]), [weights]
 
 
-def _keys(value: Any) -> list[str]:
-    return [str(key) for key in value] if isinstance(value, dict) else []
+def _trainer(content: Content) -> tuple[str, Callable[[Content], Weights]] | None:
+    """(kind, what reads it) of a file that a trainer wrote with its own objects beside the weights."""
+    if content.container == "safetensors" or not isinstance(content.value, dict):
+        return None
+    if is_model_states(content.value):  # before Lightning, which writes through DeepSpeed too
+        return "deepspeed", deepspeed_weights
+    return ("lightning", lightning_weights) if VERSION in content.value else None
 
 
-def _tensors(states: Any) -> dict[str, Stored]:
-    if not isinstance(states, dict):
-        return {}
-    return {name: item for name, item in states.items() if isinstance(item, Stored) and isinstance(name, str)}
-
-
-def _other_trainer(keys: list[str]) -> tuple[str, str, str] | None:
-    """(kind, what it is, what to do) for a dict that another trainer writes around its weights."""
-    if "pytorch-lightning_version" in keys:
-        return "lightning", "a PyTorch Lightning checkpoint", "save the 'state_dict' inside it as a file of its own"
-    if "ds_version" in keys or "ds_config" in keys or ("module" in keys and "dp_world_size" in keys):
-        way_out = "run the zero_to_fp32.py that DeepSpeed left beside it and name its result"
-        return "deepspeed", "one part of a DeepSpeed checkpoint", way_out
-    if "optimizer_state_dict" in keys and "state_dict" not in keys:
-        return "optimizer", "the optimizer state of a training run, without weights", "name the file with the weights"
-    return None
+def _refuse(content: Content, names: list[str]) -> None:
+    """Raise UnreadableError if the file asks for any such name."""
+    if names:
+        asked = ", ".join(names)
+        reason = (
+            f"{content.path.name} asks for {asked}, which no weight file needs and tuwen does not run: use a file with "
+            "only a state dict, or, if you trust it, save one from the program that wrote it"
+        )
+        raise UnreadableError("refused", f"a PyTorch file that names {asked}", reason, content.container)
 
 
 def _summary(kind: str, parts: list[Weights]) -> Look:
@@ -216,10 +157,11 @@ def _summary(kind: str, parts: list[Weights]) -> Look:
     values = sum(tensor.count for tensor in tensors.values())
     detail = f"{len(tensors):,} tensor{'s' * (len(tensors) > 1)}, {values:,} values ({types})"
     extra = extra_of(parts[0])[0]
-    detail += "".join(f"; {key} {extra[key]}" for key in ("epoch", "step", "name") if key in extra)
+    detail += "".join(f"; {part.facts}" for part in parts if part.facts)
+    detail += "".join(f"; {key} {extra[key]}" for key in _SAID if key in extra)
     left_out = [key for part in parts for key in part.beside if key not in extra]
     if left_out:
-        detail += f"; with {_some(left_out)}"
+        detail += f"; with {some(left_out)}"
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     return Look(kind, parts[0].content.container, detail, "", shapes, dict(dtypes), extra)
 
@@ -229,34 +171,18 @@ def extra_of(weights: Weights) -> tuple[dict[str, Any], list[str]]:
     extra: dict[str, Any] = dict(weights.content.metadata)
     left_out = []
     for key, value in weights.beside.items():
-        if key == "optimizer" or holds_tensors(value):
+        if key == weights.optimizer or holds_tensors(value):
             left_out.append(str(key))
         else:
             extra[str(key)] = plain(value)
     return extra, left_out
 
 
-# -- pickles that are not torch's
-
-
-def _pickle(path: Path, data: mmap.mmap) -> Look:
-    reading = read_pickle(data, KNOWN, complete=False)
-    reached = [reading.value, *reading.reached]
-    parts = reached + [part for item in reached if isinstance(item, dict) for part in item.values()]
-    is_paddle = path.suffix in (".pdparams", ".pdopt")
-    is_paddle = is_paddle or any("StructuredToParameterName@@" in _keys(item) for item in reached)
-    if is_paddle or any(isinstance(part, NumpyArray) for part in parts):
-        what = "a Paddle weight file" if is_paddle else "a pickle of numpy arrays, as Paddle writes"
-        return _cannot("paddle", what, f"{path.name} is {what}: this version reads none; {READABLE}")
-    what = "a plain Python pickle" + (f" that names {reading.foreign[0]}" if reading.foreign else "")
-    return _cannot("pickle", what, f"{path.name} is {what}, which tuwen does not run: {READABLE}")
-
-
 # -- folders and sharded files
 
 
 def _folder(path: Path) -> tuple[Look, list[Weights]]:
-    weights = find_weights(path)
+    weights = find_weights(path) or find_model_states(path)
     if weights is not None:
         inner, parts = examine(weights)
         if not inner.readable:
@@ -265,21 +191,20 @@ def _folder(path: Path) -> tuple[Look, list[Weights]]:
         family = _family(path / "config.json")
         if family:
             detail = f"config.json says {family}; {detail}"
-        return Look("folder", inner.container, detail, "", inner.shapes, inner.dtypes, inner.extra), parts
+        kind = "deepspeed" if inner.kind == "deepspeed" else "folder"
+        return Look(kind, inner.container, detail, "", inner.shapes, inner.dtypes, inner.extra), parts
     names = sorted(item.name for item in path.iterdir())
     if not names:
         reason = f"{path} is an empty folder: expected {WEIGHTS[0]} or {WEIGHTS[2]} in it"
-        return _cannot("empty", "an empty folder", reason), []
-    if "latest" in names or any(name.startswith("zero_pp_rank") for name in names):
-        kind, what, way_out = "deepspeed", "a DeepSpeed checkpoint folder", "run the zero_to_fp32.py in it first"
-    elif ".metadata" in names or any(name.endswith(".distcp") for name in names):
+        raise UnreadableError("empty", "an empty folder", reason)
+    if ".metadata" in names or any(name.endswith(".distcp") for name in names):
         kind, what, way_out = "distributed", "a distributed PyTorch checkpoint", "convert it with torch's dcp_to_torch"
     elif "adapter_config.json" in names:
         kind, what, way_out = "adapter", "an adapter (PEFT) without its base model", "merge it into that model first"
     else:
-        kind, what = "folder", f"a folder with {_some(names)}"
+        kind, what = "folder", f"a folder with {some(names)}"
         way_out = f"expected {WEIGHTS[0]}, {WEIGHTS[2]}, or a single other weight file"
-    return _cannot(kind, what, f"{path} is {what}: {way_out}"), []
+    raise UnreadableError(kind, what, f"{path} is {what}: {way_out}")
 
 
 def _family(config: Path) -> str:
@@ -303,18 +228,14 @@ def _index(path: Path) -> tuple[Look, list[Weights]]:
             raise DamagedError(f"it names {file!r}, which is no file beside it")
         inner, found = examine(path.parent / file)
         if not inner.readable:
-            return _cannot(inner.kind, inner.detail, f"{inner.reason} (named in {path.name})", inner.container), []
+            reason = f"{inner.reason} (named in {path.name})"
+            raise UnreadableError(inner.kind, inner.detail, reason, inner.container)
         parts += found
     for part in parts:
         absent = [name for name, file in places.items() if file == part.content.path.name and name not in part.tensors]
         if absent:
-            raise DamagedError(f"{part.content.path.name} lacks {_some(absent)}")
+            raise DamagedError(f"{part.content.path.name} lacks {some(absent)}")
         part.tensors = {name: item for name, item in part.tensors.items() if places.get(name) == part.content.path.name}
     if not parts:
         raise DamagedError("it names no files")
     return _summary("state-dict", parts), parts
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    more = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {more:,} more" if more > 0 else "")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import mmap
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tuwen.checkpoint.pickles import Build, PickleError, finish
+from tuwen.checkpoint.pickles import Build, Foreign, PickleError, finish
+from tuwen.checkpoint.settings import SETTINGS
 
 # Element type, by torch's own name -> bytes per element.
 SIZES = {
@@ -34,11 +36,12 @@ class DType:
 
 @dataclass(eq=False)
 class Storage:
-    """A run of bytes in the file: `count` elements of `dtype` from byte `position`, -1 until that is known."""
+    """A run of bytes in a file: `count` elements of `dtype` from byte `position` of `data`, -1 until that is known."""
 
     dtype: str
     count: int
     position: int = -1
+    data: mmap.mmap | None = field(default=None, repr=False)
 
     @property
     def size_bytes(self) -> int:
@@ -82,6 +85,20 @@ def _short(shape: Sequence[int]) -> str:
     return f"({', '.join(map(str, shape))})"
 
 
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """A float32 tensor still on disk in pieces: `parts` one after another, cut to `shape`; the rest is padding."""
+
+    parts: tuple[Stored, ...]
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
 # -- torch's names
 
 
@@ -112,6 +129,8 @@ def _parameter(data: Any, *_: Any) -> Any:
 
 
 def _with_attributes(function: Any, _type: Any, arguments: Any, _state: Any) -> Any:
+    if isinstance(function, Foreign):
+        return function
     if not isinstance(function, Build) or not isinstance(arguments, tuple):
         raise PickleError("a tensor rebuilt by something that is no known name")
     return function.make(*arguments)
@@ -144,16 +163,18 @@ class NumpyType:
 
 @dataclass(eq=False)
 class NumpyArray:
-    """numpy.ndarray while it is being read; `value` once its state has come."""
+    """numpy.ndarray while it is being read; `value` once its state has come, or the `problem` with it."""
 
     value: np.ndarray[Any, Any] | None = None
+    problem: str = ""
 
     def build(self, state: Any) -> None:
         if not (isinstance(state, tuple) and len(state) == 5 and isinstance(state[2], NumpyType)):
             raise PickleError("a numpy array of unknown layout")
         _, shape, kind, columns_first, data = state
         if not isinstance(data, bytes) or not isinstance(shape, tuple):
-            raise PickleError("a numpy array that is no array of numbers")
+            self.problem = "a numpy array that is no array of numbers"
+            return
         self.value = np.frombuffer(data, kind.real()).reshape(shape, order="F" if columns_first else "C").copy()
 
 
@@ -209,10 +230,17 @@ def _known() -> Mapping[str, Any]:
     named |= {name: DType("uint8") for name in ("torch.storage.UntypedStorage", "torch.UntypedStorage")}
     # Types that say which Python class a tensor was: a tensor is all that is read.
     named |= {name: name for name in ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")}
-    return named
+    return {**SETTINGS, **named}
 
 
 KNOWN = _known()
+
+
+def tensors_of(states: Any) -> dict[str, Stored | Joined]:
+    """The tensors of a state dict, without what else is in it; empty where it is no dict."""
+    if not isinstance(states, dict):
+        return {}
+    return {name: item for name, item in states.items() if isinstance(item, Stored) and isinstance(name, str)}
 
 
 def holds_tensors(value: Any) -> bool:
@@ -232,6 +260,8 @@ def plain(value: Any, tensor: Any = None) -> Any:
 
     def turn(item: Any) -> Any:
         if isinstance(item, NumpyArray):
+            if item.problem:
+                raise PickleError(item.problem)
             return item.value
         if isinstance(item, NumpyType):
             return str(item.real())

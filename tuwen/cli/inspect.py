@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from tuwen.formats import Description
 
 SHOWN = 5  # names of tensors that loading leaves out
+WHAT = {
+    "checkpoint": "a checkpoint",
+    "state-dict": "a state dict",
+    "lightning": "a PyTorch Lightning checkpoint",
+    "deepspeed": "a DeepSpeed checkpoint",
+}
 
 
 def command(
@@ -41,7 +48,7 @@ def command(
     from tuwen.formats import describe
 
     found = describe(path, config)
-    facts = {**asdict(found), "usable": found.usable} if as_json else _facts(found)
+    facts = _everything(found) if as_json else _facts(found)
     if fingerprint and found.usable:
         from tuwen.cli.ready import ready
 
@@ -51,9 +58,15 @@ def command(
         raise InputError(found.reason)
 
 
+def _everything(found: Description) -> dict[str, Any]:
+    """All that is known, as JSON can say it: a trainer's settings may hold arrays, and keys that are no text."""
+    facts: dict[str, Any] = json.loads(json.dumps(asdict(found), default=str, skipkeys=True))
+    return {**facts, "usable": found.usable}
+
+
 def _facts(found: Description) -> dict[str, str]:
     facts = {
-        "what": {"checkpoint": "a checkpoint", "state-dict": "a state dict"}.get(found.kind, found.kind),
+        "what": WHAT.get(found.kind, found.kind),
         "container": found.container,
         "inside": found.detail,
         "model": " ".join(filter(None, [found.family, found.variant])),
@@ -68,8 +81,15 @@ def _facts(found: Description) -> dict[str, str]:
     if found.dropped:
         more = len(found.dropped) - SHOWN
         facts["left out"] = ", ".join(found.dropped[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
-    facts |= {name: str(found.extra[name]) for name in ("epoch", "step", "name") if name in found.extra}
+    facts |= {name: str(found.extra[name]) for name in ("epoch", "step", "global_step", "name") if name in found.extra}
+    settings = _count(found.extra.get("hyper_parameters", {}))
+    facts["settings"] = f"{settings:,} of the training run; --json shows them" if settings else ""
     return {name: value for name, value in facts.items() if value}
+
+
+def _count(value: Any) -> int:
+    """The single values in dicts of dicts."""
+    return sum(map(_count, value.values())) if isinstance(value, dict) else 1
 
 
 def _embedded(manifest: dict[str, Any]) -> dict[str, str]:
