@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    # What a user may pass as one picture: a path, the bytes of a file, a PIL picture, or uint8 (H, W, 3) or (H, W).
-    Picture = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
+    # What a user may pass as one picture: a path, the bytes of a file, a PIL picture, or a uint8 array or tensor
+    # (H, W, 3), (H, W), or (3, H, W) where that cannot be misunderstood.
+    Picture = str | Path | bytes | Image.Image | np.ndarray[Any, Any] | Tensor
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,44 @@ class PackedTexts:
 
 @dataclass(frozen=True)
 class Images:
-    """A batch of prepared pictures: pixels (B, 3, H, W), normalised floats."""
+    """A batch of prepared pictures.
+
+    pixels (B, 3, H, W), normalised floats; mask (B, H, W) bool, False on the padding of pictures that are smaller than
+    the largest of their batch, or None where nothing is padded.
+    """
 
     pixels: Tensor
+    mask: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Images:
+        """The same on a device."""
+        return Images(self.pixels.to(device), None if self.mask is None else self.mask.to(device))
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Objects of each picture as VLE takes them beside the picture itself, for B items.
+
+    patches: for each item its boxes, each a list of patch numbers (row by row, the class token not counted);
+    image_types: for each item the token type of each box; text_types: for each item the token types of its text, which
+    may end early (the rest is of type 0).
+    """
+
+    patches: list[list[list[int]]]
+    image_types: list[list[int]]
+    text_types: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What two streams are after attending to each other; parts that were not asked for are None.
+
+    text (B, T, D); image (B, N, D), the class token first; pooled (B, 2 * D), the text's half first.
+    """
+
+    text: Tensor | None
+    image: Tensor | None
+    pooled: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -90,4 +126,27 @@ class DualEncoder(Protocol):
 
     def after_step(self) -> None:
         """What training has to do after every optimizer step."""
+        ...
+
+
+class FusionModel(Protocol):
+    """What a family offers whose text and picture attend to each other.
+
+    Levels are all that the fusion takes from one side: K states of width D for every token.
+    """
+
+    config: Any
+    fusion: Any
+    heads: Any
+
+    def image_levels(self, images: Images) -> Tensor:
+        """-> (B, N, K, D)."""
+        ...
+
+    def text_levels(self, texts: Texts | PackedTexts) -> Tensor:
+        """-> (B, T, K, D), or (N, K, D) of packed texts."""
+        ...
+
+    def words(self, text: Tensor) -> Tensor:
+        """Fused text states (..., D) -> logits over the vocabulary (..., V); needs the head "fill"."""
         ...

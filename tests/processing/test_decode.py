@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.processing.pictures import empty_png, encoded, noise, smooth
@@ -189,3 +190,24 @@ def test_one_lazily_opened_picture_may_be_decoded_by_many_threads() -> None:
         with Image.open(io.BytesIO(content)) as picture, ThreadPoolExecutor(8) as pool:
             decoded = list(pool.map(lambda _, same=picture: np.array(decode(same)), range(8)))
         assert all(np.array_equal(one, decoded[0]) for one in decoded)
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 9), (20, 3), (20, 1), (4, 3)])
+def test_channels_may_come_first_in_arrays_and_tensors(width: int, height: int) -> None:
+    rows = noise(width, height)
+    first = np.ascontiguousarray(rows.transpose(2, 0, 1))
+    for array in (rows, first, torch.from_numpy(rows), torch.from_numpy(first)):
+        assert np.array_equal(np.asarray(decode(array)), rows)
+    grey = rows[..., 0]
+    for array in (grey, grey[None], grey[..., None], torch.from_numpy(grey.copy())):
+        assert np.array_equal(np.asarray(decode(array)), grey)
+
+
+def test_what_ends_in_three_channels_is_rows_first_whatever_it_begins_with() -> None:
+    for rows in (noise(20, 3), noise(20, 1), noise(3, 3), noise(1, 3)):
+        assert np.array_equal(np.asarray(decode(rows)), rows)
+
+
+def test_a_tensor_that_cannot_become_an_array_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"page 3 cannot be read as an array: "):
+        decode(torch.zeros(4, 4, 3, requires_grad=True), name="page 3")

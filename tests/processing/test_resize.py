@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.processing.pictures import PILLOW_RESIZES_ALIKE, noise
-from tuwen.processing.resize import resize_exact, resize_fast
+from tuwen.processing.resize import limited_size, resize_exact, resize_fast, shorter_edge_size
 
 BICUBIC = Image.Resampling.BICUBIC
 
@@ -33,6 +33,29 @@ def test_tall_pictures_are_resized_vertically_first_whatever_the_version_of_pill
     expected = tall.resize((40, 32), BICUBIC).resize((32, 32), BICUBIC)
     other = tall.resize((32, 200), BICUBIC).resize((32, 32), BICUBIC)
     assert resize_exact(tall, (32, 32), BICUBIC).tobytes() == expected.tobytes() != other.tobytes()
+
+
+def test_width_first_is_what_pillow_did_until_version_12() -> None:
+    tall = Image.fromarray((noise(40, 200) & 1) * 255)
+    expected = tall.resize((32, 200), BICUBIC).resize((32, 32), BICUBIC)
+    assert resize_exact(tall, (32, 32), BICUBIC, width_first=True).tobytes() == expected.tobytes()
+    fast = resize_fast(np.array(tall), (32, 32), width_first=True)
+    assert np.abs(fast.astype(int) - np.asarray(expected)).max() <= 2
+
+
+def test_the_longer_edge_is_limited_and_both_are_multiples() -> None:
+    # 288 * 1333 / 800 is 479, of which 448 is the last multiple of 32
+    assert limited_size(480, 640, 288, 32) == (288, 384)
+    assert limited_size(640, 480, 294, 32) == (384, 288)
+    assert limited_size(480, 1280, 288, 32) == (160, 448)
+    assert limited_size(10, 1000, 288, 32) == (32, 448)
+    assert limited_size(500, 333, 800, 1) == (1201, 800)
+
+
+def test_the_longer_edge_is_cut_to_a_whole_pixel() -> None:
+    assert shorter_edge_size(480, 641, 224) == (224, 299)
+    assert shorter_edge_size(641, 480, 224) == (299, 224)
+    assert shorter_edge_size(7, 7, 224) == (224, 224)
 
 
 @pytest.mark.parametrize("mode", ["1", "P"])

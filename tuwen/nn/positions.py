@@ -17,15 +17,18 @@ def grid_side(table: Tensor) -> int:
     return side
 
 
-def resize_grid(table: Tensor, side: int) -> Tensor:
-    """table (1 + G * G, D) -> (1 + side * side, D): row 0 kept, the grid interpolated.
+def resize_grid(table: Tensor, size: int | tuple[int, int], align_corners: bool) -> Tensor:
+    """table (1 + G * G, D) -> (1 + rows * columns, D), or `table` itself for G x G: row 0 kept, the grid interpolated.
 
-    Bicubic with align_corners=True, as Chinese-CLIP's finetuning does it (`resize_pos_embed`); other systems differ.
+    size: (rows, columns) of patches, or one number for a square. Bicubic, no antialiasing. align_corners is True where
+    Chinese-CLIP's finetuning does it (`resize_pos_embed`) and False in BridgeTower (`adapt_position_encoding`) and VLE
+    (`extend_position_embedding`).
     """
     old = grid_side(table)
-    if old == side:
+    rows, columns = (size, size) if isinstance(size, int) else size
+    if (rows, columns) == (old, old):
         return table
     grid = table[1:].reshape(1, old, old, -1).permute(0, 3, 1, 2)  # (1, D, G, G)
-    resized = F.interpolate(grid.float(), size=(side, side), mode="bicubic", align_corners=True).to(table.dtype)
-    rows = resized.permute(0, 2, 3, 1).reshape(side * side, -1)
-    return torch.cat([table[:1], rows])
+    resized = F.interpolate(grid.float(), size=(rows, columns), mode="bicubic", align_corners=align_corners)
+    patches = resized.to(table.dtype).permute(0, 2, 3, 1).reshape(rows * columns, -1)
+    return torch.cat([table[:1], patches])

@@ -32,7 +32,8 @@ _LOCKS = tuple(Lock() for _ in range(61))
 
 
 def decode(picture: Picture, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Image.Image:
-    """A loaded PIL picture in the file's own mode, from a path, the bytes of a file, a PIL picture or a uint8 array.
+    """A loaded PIL picture in the file's own mode, from a path, the bytes of a file, a PIL picture, or a uint8 array
+    or tensor.
 
     Of several frames the first; the EXIF orientation is ignored, as the published models' pipelines do. `name` says in
     errors which picture it was, by default its path. InputError if the file is missing, not a picture, truncated, or
@@ -45,7 +46,7 @@ def decode(picture: Picture, max_pixels: int = MAX_PIXELS, name: str | None = No
         with _LOCKS[id(picture) // 16 % len(_LOCKS)], _explained(label):
             picture.load()
         return picture
-    if isinstance(picture, np.ndarray):
+    if hasattr(picture, "__array__"):
         checked = _checked_array(picture, label)
         _check_size(checked.shape[1::-1], max_pixels, label)
         return Image.fromarray(checked)
@@ -91,7 +92,7 @@ def label_of(picture: Picture) -> str:
         return str(picture)
     if isinstance(picture, Image.Image):
         return str(getattr(picture, "filename", "") or "picture (PIL)")
-    return "picture (array)" if isinstance(picture, np.ndarray) else "picture (bytes)"
+    return "picture (array)" if hasattr(picture, "__array__") else "picture (bytes)"
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def _opened(picture: str | Path | bytes, label: str) -> Iterator[IO[bytes]]:
         return
     if not isinstance(picture, str | Path):
         raise UsageError(
-            f"a picture is {type(picture).__name__}, expected a path, bytes, a PIL picture or a uint8 array"
+            f"a picture is {type(picture).__name__}, expected a path, bytes, a PIL picture, or a uint8 array or tensor"
         )
     path = Path(picture)
     try:
@@ -161,10 +162,24 @@ def _check_size(size: tuple[int, ...], max_pixels: int, label: str) -> None:
         )
 
 
-def _checked_array(array: np.ndarray[Any, Any], label: str) -> np.ndarray[Any, Any]:
-    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
-    if array.dtype != np.uint8 or not shape_fits or array.size == 0:
+def _checked_array(given: Any, label: str) -> np.ndarray[Any, Any]:
+    """(H, W, 3) or (H, W) of an array or tensor. Channels may come first where they cannot be rows: (3, H, W), W > 3.
+
+    What ends in 3 or 1 has its channels there, so that pictures of 1 and of 3 rows are what they are.
+    """
+    try:
+        array = np.asarray(given)
+    except (TypeError, RuntimeError) as error:  # a tensor on a GPU, or one that wants gradients
+        raise InputError(f"{label} cannot be read as an array: {error}") from error
+    shape = array.shape
+    if len(shape) == 3 and shape[2] not in (1, 3) and shape[0] in (1, 3):
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    if array.dtype != np.uint8 or not fits or array.size == 0:
         raise InputError(
-            f"{label} is {array.dtype} {array.shape}, expected uint8 (height, width, 3) or (height, width)"
+            f"{label} is {array.dtype} {shape}, expected uint8 (height, width, 3) or (height, width), "
+            "at least one pixel high and wide"
         )
     return np.ascontiguousarray(array)

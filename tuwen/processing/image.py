@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,15 +13,17 @@ from torch import Tensor
 
 from tuwen.errors import InputError, UsageError
 from tuwen.processing.decode import MAX_PIXELS, decode, decode_array, label_of
-from tuwen.processing.resize import Pixels, resize_exact, resize_fast
+from tuwen.processing.published import CLIP_MEAN, CLIP_STD, read_settings, transform_settings, write_settings
+from tuwen.processing.resize import Pixels, limited_size, resize_exact, resize_fast, shorter_edge_size
 
 if TYPE_CHECKING:
     from tuwen.types import Picture
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "ImagePipeline", "decode"]
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+# Settings that folders of the first release do not have. They are written only where they are not at their default, so
+# that a folder keeps its fingerprint.
+LATER = ("divisor", "crop_offset", "width_first", "pad")
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,16 @@ class ImagePipeline:
     """The way of a picture into a model.
 
     size: (height, width), the aspect ratio not kept; or one number, the length of the shorter edge; or None, no resize.
+    divisor: with a shorter edge as `size`, the longer is at most 1333/800 of it and both are cut down to a multiple of
+    `divisor`, as ViLT, METER and BridgeTower do; a picture is never less than one divisor high and wide.
     crop: (height, width) cut from the middle after resizing, black where the picture is smaller.
+    crop_offset: which middle, where it is not a whole pixel: "floor" as transformers, "round" as torchvision.
     rgb: "after" resizes a picture in its file's own mode and converts it to RGB then, as cn_clip does, so palette
     pictures are resized to the nearest pixel and transparency is dropped; "before" converts first and puts transparent
-    pictures on white, as transformers 5 does. For RGB and grey files both give the same pixels.
+    pictures on white, as transformers 5 does; "opaque" converts first and drops transparency; "alpha" resizes with
+    transparency, which weighs the colours, and drops it then. For RGB and grey files all four give the same pixels.
+    width_first: resize horizontally before vertically, as Pillow until version 12 did; otherwise as version 13 does.
+    pad: a batch of pictures that come out in different sizes is padded, and has a mask; otherwise it is refused.
     resize: "exact" is Pillow's resize, which the reference numbers were made with. "fast" is torch's uint8 kernel, ten
     times as fast on a 12-megapixel picture, and spares a JPEG the way through a PIL picture: of the 256 levels of RGB
     and grey pictures one value in 200 differs by 1, seldom by 2. Other modes and other resampling than bicubic stay
@@ -46,10 +55,16 @@ class ImagePipeline:
     resample: str = "bicubic"
     resize: str = "exact"
     max_pixels: int = MAX_PIXELS
+    divisor: int | None = None
+    crop_offset: str = "floor"
+    width_first: bool = False
+    pad: bool = False
 
     def __post_init__(self) -> None:
-        if self.rgb not in ("after", "before"):
-            raise UsageError(f"rgb is {self.rgb!r}, expected 'after' or 'before' the resize")
+        if self.rgb not in MODES:
+            raise UsageError(f"rgb is {self.rgb!r}, expected one of {', '.join(MODES)}")
+        if self.crop_offset not in ("floor", "round"):
+            raise UsageError(f"crop_offset is {self.crop_offset!r}, expected 'floor' or 'round'")
         if self.resize not in ("exact", "fast"):
             raise UsageError(f"resize is {self.resize!r}, expected 'exact' or 'fast'")
         if self.resample.upper() not in Image.Resampling.__members__:
@@ -58,6 +73,8 @@ class ImagePipeline:
         edges = [self.size] if isinstance(self.size, int) else [*(self.size or ())]
         if any(edge < 1 for edge in [*edges, *(self.crop or ())]):
             raise UsageError(f"size is {self.size} and crop is {self.crop}, expected at least one pixel")
+        if self.divisor is not None and (self.divisor < 1 or not isinstance(self.size, int)):
+            raise UsageError(f"divisor is {self.divisor}, expected at least 1, and one number as size, not {self.size}")
 
     def pixels(self, picture: Picture, name: str | None = None) -> Pixels:
         """uint8 (H, W, 3) of one picture. InputError, with `name` or the path, if it cannot be decoded."""
@@ -65,48 +82,59 @@ class ImagePipeline:
         if self.resize == "fast" and self.resample == "bicubic" and self.size is not None:
             array = decode_array(picture, self.max_pixels, label)
             if array is not None:
-                return self._fast(array)
+                return self._fast(array, label)
         image = decode(picture, self.max_pixels, label)
         try:
-            return self._pixels(image)
+            return self._pixels(image, label)
+        except InputError:
+            raise
         except ValueError as error:  # a mode that has no way to RGB, such as LAB
             raise InputError(f"{label} is in mode {image.mode}, which has no conversion to RGB: {error}") from error
 
-    def _pixels(self, image: Image.Image) -> Pixels:
-        if self.rgb == "before":
-            image = _on_white(image)
+    def _pixels(self, image: Image.Image, label: str) -> Pixels:
+        image = MODES[self.rgb](image)
         if self.size is not None:
             if self.resize == "fast" and self.resample == "bicubic" and image.mode in ("RGB", "L"):
-                return self._fast(np.array(image).reshape(image.height, image.width, -1))
-            target = self._target(image.height, image.width)
-            image = resize_exact(image, target, Image.Resampling[self.resample.upper()])
-        if image.mode != "RGB":
-            image = image.copy()
-            image.info.pop("transparency", None)  # Pillow warns about it and does nothing with it
-            image = image.convert("RGB")
-        return self._cropped(np.array(image))
+                return self._fast(np.array(image).reshape(image.height, image.width, -1), label)
+            target = self.resized_size(image.height, image.width, label)
+            image = resize_exact(image, target, Image.Resampling[self.resample.upper()], self.width_first)
+        return self._cropped(np.array(_opaque(image)))
 
-    def _fast(self, array: Pixels) -> Pixels:
+    def _fast(self, array: Pixels, label: str) -> Pixels:
         """uint8 (H, W, 1 or 3) -> (H', W', 3)."""
-        resized = resize_fast(array, self._target(array.shape[0], array.shape[1]))
+        resized = resize_fast(array, self.resized_size(array.shape[0], array.shape[1], label), self.width_first)
         return self._cropped(resized if resized.shape[2] == 3 else np.repeat(resized, 3, axis=2))
 
-    def _target(self, height: int, width: int) -> tuple[int, int]:
+    def resized_size(self, height: int, width: int, label: str = "the picture") -> tuple[int, int]:
+        """(height, width) of a picture of this size after resizing. InputError, with `label`, if that is absurd."""
+        if self.size is None:
+            return height, width
         if isinstance(self.size, tuple):
             return self.size
-        assert self.size is not None
-        longer = int(self.size * max(height, width) / min(height, width))
-        return (self.size, longer) if height < width else (longer, self.size)
+        if self.divisor is not None:
+            return limited_size(height, width, self.size, self.divisor)
+        target = shorter_edge_size(height, width, self.size)
+        if max(target) * self.size > max(self.max_pixels, self.size**2):
+            raise InputError(
+                f"{label} is {height} x {width} pixels, with a shorter edge of {self.size} that is {target[0]} x "
+                f"{target[1]}, and at most {self.max_pixels} pixels are made: crop the picture, or raise max_pixels"
+            )
+        return target
 
     def _cropped(self, pixels: Pixels) -> Pixels:
         if self.crop is None:
             return pixels
-        # Floor division also below zero, where it pads: an odd remainder goes to the top and left, as in transformers.
-        top, left = ((have - want) // 2 for have, want in zip(pixels.shape[:2], self.crop, strict=True))
+        top, left = (self.crop_start(have, want) for have, want in zip(pixels.shape[:2], self.crop, strict=True))
         cropped = np.zeros((*self.crop, 3), dtype=np.uint8)
         found = pixels[max(top, 0) : top + self.crop[0], max(left, 0) : left + self.crop[1]]
         cropped[max(-top, 0) :, max(-left, 0) :][: found.shape[0], : found.shape[1]] = found
         return cropped
+
+    def crop_start(self, have: int, want: int) -> int:
+        """Where a crop of `want` pixels begins in `have`; below zero the picture begins so far inside the crop."""
+        if self.crop_offset == "round":  # .5 to the even number; of an odd padding the larger part is below and right
+            return round((have - want) / 2) if have > want else -((want - have) // 2)
+        return (have - want) // 2  # floor, so that of an odd padding the larger part is above and left
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """pixels (B, H, W, 3) uint8 -> (B, 3, H, W) float32 on the same device: the original's / 255, - mean, / std."""
@@ -118,51 +146,62 @@ class ImagePipeline:
         floats = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
         return floats.div_(white).sub_(mean).div_(std)
 
-    @classmethod
-    def from_transformers(cls, settings: dict[str, Any]) -> ImagePipeline:
-        """From the content of a `preprocessor_config.json`; missing keys as `ChineseCLIPImageProcessorPil` has them."""
-        if not settings.get("do_rescale", True) or abs(settings.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
-            raise InputError(f"rescaling by {settings.get('rescale_factor')} is not supported, expected 1/255")
-        if settings.get("do_pad"):
-            raise InputError("do_pad is not supported: pictures are resized and cropped, not padded")
-        normalised = settings.get("do_normalize", True)
-        crop = (
-            _height_width(settings.get("crop_size", 224), "crop_size") if settings.get("do_center_crop", True) else None
-        )
-        return cls(
-            size=_resize_target(settings.get("size", {"shortest_edge": 224}))
-            if settings.get("do_resize", True)
-            else None,
-            crop=crop,
-            mean=_three(settings.get("image_mean", CLIP_MEAN)) if normalised else (0.0, 0.0, 0.0),
-            std=_three(settings.get("image_std", CLIP_STD)) if normalised else (1.0, 1.0, 1.0),
-            rgb="before",
-            resample=Image.Resampling(settings.get("resample", Image.Resampling.BICUBIC)).name.lower(),
-        )
+    def at_size(self, image_size: int) -> ImagePipeline:
+        """The same for pictures of `image_size` pixels on a side, or on the shorter one where nothing is cropped."""
+        if self.crop is None:
+            return replace(self, size=(image_size, image_size) if isinstance(self.size, tuple) else image_size)
+        height, width = self.crop
+        size: tuple[int, int] | int | None = self.size
+        if isinstance(size, tuple):
+            size = round(size[0] * image_size / height), round(size[1] * image_size / width)
+        elif size is not None:
+            size = round(size * image_size / min(self.crop))
+        return replace(self, size=size, crop=(image_size, image_size))
 
-    def to_transformers(self) -> dict[str, Any]:
-        """The content of a `preprocessor_config.json` that means the same to transformers' Chinese-CLIP processor."""
-        size = {"shortest_edge": self.size} if isinstance(self.size, int) else None
-        if isinstance(self.size, tuple):
-            size = dict(zip(("height", "width"), self.size, strict=True))
-        settings: dict[str, Any] = {
-            "image_processor_type": "ChineseCLIPImageProcessor",
-            "do_resize": size is not None,
-            "do_center_crop": self.crop is not None,
-            "do_normalize": True,
-            "resample": int(Image.Resampling[self.resample.upper()]),
-            "image_mean": list(self.mean),
-            "image_std": list(self.std),
-        }
-        if size is not None:
-            settings["size"] = size
-        if self.crop is not None:
-            settings["crop_size"] = dict(zip(("height", "width"), self.crop, strict=True))
-        return settings
+    def uncropped(self) -> ImagePipeline:
+        """The same with all of every picture; batches of several sizes are padded."""
+        return replace(self, crop=None, pad=True)
+
+    @classmethod
+    def from_transformers(cls, settings: Mapping[str, Any]) -> ImagePipeline:
+        """From the content of Chinese-CLIP's `preprocessor_config.json`; missing keys as its image processor has them.
+
+        Like its two siblings it takes a `processor_config.json` too, and raises InputError for a setting that cannot be
+        followed.
+        """
+        return cls(**read_settings(settings, "chinese_clip"))
+
+    @classmethod
+    def from_bridgetower(cls, settings: Mapping[str, Any]) -> ImagePipeline:
+        """The same of BridgeTower. Without crop_size it crops to `size`, as transformers 4 does."""
+        return cls(**read_settings(settings, "bridgetower"))
+
+    @classmethod
+    def from_clip(cls, settings: Mapping[str, Any]) -> ImagePipeline:
+        """The same of OpenAI's CLIP, which VLE uses too."""
+        return cls(**read_settings(settings, "clip"))
+
+    def to_transformers(self, kind: str = "chinese_clip") -> dict[str, Any]:
+        """The content of a `preprocessor_config.json` that means the same to transformers.
+
+        kind: the family whose image processor reads it, "chinese_clip", "bridgetower" or "clip". UsageError if that
+        cannot do what this pipeline does.
+        """
+        return write_settings(self, kind)
+
+    @classmethod
+    def transform(cls, key: str, size: int) -> ImagePipeline:
+        """What BridgeTower's repository calls a transform: "clip", "blip", "imagenet", "vit" or "pixelbert"."""
+        return cls(**transform_settings(key, size))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        defaults = {field.name: field.default for field in fields(self)}
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+            if key not in LATER or value != defaults[key]
+        }
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> ImagePipeline:
@@ -176,32 +215,40 @@ class ImagePipeline:
         return cls(**values)
 
 
+def _as_it_is(image: Image.Image) -> Image.Image:
+    return image
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    return "A" in image.getbands() or "a" in image.getbands() or image.info.get("transparency") is not None
+
+
 def _on_white(image: Image.Image) -> Image.Image:
     """RGB; where the picture is transparent, white shows through."""
-    if "A" not in image.getbands() and image.info.get("transparency") is None:
+    if not _is_transparent(image):
         return image if image.mode == "RGB" else image.convert("RGB")  # `convert` copies even where nothing changes
     layer = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, (255, 255, 255, 255)), layer).convert("RGB")
 
 
-def _height_width(size: Any, name: str) -> tuple[int, int]:
-    if isinstance(size, int):
-        return size, size
-    if isinstance(size, list | tuple) and len(size) == 2:
-        return int(size[0]), int(size[1])
-    if isinstance(size, dict) and {"height", "width"} <= set(size):
-        return int(size["height"]), int(size["width"])
-    raise InputError(f"{name} is {size}, expected a number or height and width")
+def _opaque(image: Image.Image) -> Image.Image:
+    """RGB; transparency is dropped, and the colours below it show."""
+    if image.mode == "RGB":
+        return image
+    if "transparency" in image.info:
+        image = image.copy()
+        del image.info["transparency"]  # Pillow warns about it and does nothing with it
+    return image.convert("RGB")
 
 
-def _resize_target(size: Any) -> tuple[int, int] | int:
-    if isinstance(size, int):
-        return size
-    if isinstance(size, dict) and set(size) == {"shortest_edge"}:
-        return int(size["shortest_edge"])
-    return _height_width(size, "size")
+def _with_alpha(image: Image.Image) -> Image.Image:
+    """RGBA where anything is transparent, else RGB, which comes out the same."""
+    return image.convert("RGBA") if _is_transparent(image) else _opaque(image)
 
 
-def _three(values: Any) -> tuple[float, float, float]:
-    red, green, blue = [float(values)] * 3 if isinstance(values, int | float) else map(float, values)
-    return red, green, blue
+MODES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "after": _as_it_is,
+    "before": _on_white,
+    "opaque": _opaque,
+    "alpha": _with_alpha,
+}

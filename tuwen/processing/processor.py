@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from tuwen.errors import InputError, UsageError
+from tuwen.processing.batch import batch
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.prefetch import prepared
-from tuwen.processing.wordpiece import WordPiece
+from tuwen.processing.tokenizer import Tokenizer, open_tokenizer
 from tuwen.types import Images, PackedTexts, Texts
 
 if TYPE_CHECKING:
@@ -27,24 +28,46 @@ SETTINGS_FILE = "preprocessor.json"
 
 @dataclass(frozen=True)
 class Processor:
-    """Texts and pictures to what a model takes; `context_length` ids per text at most, [CLS] and [SEP] included."""
+    """Texts and pictures to what a model takes.
 
-    tokenizer: WordPiece
+    context_length: ids per text at most, those that frame it included; None for a model that takes any length.
+    overflow: what happens to a longer text, "cut" at its end or "error".
+    """
+
+    tokenizer: Tokenizer
     image: ImagePipeline
-    context_length: int = 52
+    context_length: int | None = 52
+    overflow: str = "cut"
 
     def __post_init__(self) -> None:
-        if self.context_length < 2:
+        if self.context_length is not None and self.context_length < 2:
             raise UsageError(f"context_length is {self.context_length}, expected at least 2")
+        if self.overflow not in ("cut", "error"):
+            raise UsageError(f"overflow is {self.overflow!r}, expected 'cut' or 'error'")
 
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """[CLS] ... [SEP] for each text, cut to `context_length`, without padding."""
-        return self.tokenizer.ids(texts, self.context_length)
+    def ids(self, texts: Sequence[str], length: int | None = None) -> list[list[int]]:
+        """Ids of each text, those that frame it included, without padding.
+
+        `length` cuts them to that many, if the model takes as many. InputError names the first text that is too long,
+        where a text too long is an error.
+        """
+        limit = self.context_length
+        if length is not None and (limit is None or length <= limit):
+            return self.tokenizer.ids(texts, length)
+        if limit is None or self.overflow == "cut":
+            return self.tokenizer.ids(texts, limit)
+        rows = self.tokenizer.ids(texts)
+        for place, row in enumerate(rows):
+            if len(row) > limit:
+                raise InputError(
+                    f"text {place + 1} of {len(rows)} ({texts[place][:40]!r}...) has {len(row)} tokens, the model "
+                    f"takes {limit}: shorten it, or cut texts with a processor whose overflow is 'cut'"
+                )
+        return rows
 
     def texts(self, texts: Sequence[str], length: int | None = None) -> Texts:
         """Texts padded to the longest of them, or to exactly `length` ids, which cuts what is longer."""
-        context_length = self.context_length if length is None else min(length, self.context_length)
-        rows = self.tokenizer.ids(texts, context_length)
+        rows = self.ids(texts, length)
         width = max(map(len, rows)) if length is None else length
         ids = torch.full((len(rows), width), self.tokenizer.pad_id, dtype=torch.long)
         mask = torch.zeros((len(rows), width), dtype=torch.bool)
@@ -71,8 +94,12 @@ class Processor:
         return packed, order
 
     def images(self, pictures: Sequence[Picture], workers: int | None = None) -> Images:
-        """Prepared and normalised pictures (B, 3, H, W). InputError names the first that cannot be decoded."""
-        if isinstance(pictures, str | bytes | Path) or not hasattr(pictures, "__len__"):
+        """Prepared and normalised pictures (B, 3, H, W), with a mask where sizes differ and the pipeline pads.
+
+        InputError names the first picture that cannot be decoded.
+        """
+        one = isinstance(pictures, str | bytes | Path) or getattr(pictures, "ndim", 4) < 4  # an array of arrays has 4
+        if one or not hasattr(pictures, "__len__"):
             raise UsageError(f"pictures is one {type(pictures).__name__}, expected a list of pictures: put it in [ ]")
         if not len(pictures):
             raise UsageError("pictures is an empty list, expected at least one picture")
@@ -81,19 +108,14 @@ class Processor:
             if isinstance(pixels, InputError):
                 raise pixels
             rows.append(pixels)
-        shapes = sorted({row.shape[:2] for row in rows})
-        if len(shapes) > 1:
-            raise UsageError(
-                f"pictures come out in sizes {shapes}, which make no batch: set size (height, width) or crop"
-            )
-        return Images(self.image.normalise(torch.from_numpy(np.stack(rows))))
+        return batch(rows, self.image)
 
     def save(self, folder: str | Path) -> None:
         """Write tokenizer.json and preprocessor.json into a folder, which is made if it does not exist."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save(folder / TOKENIZER_FILE)
-        settings = {"context_length": self.context_length, "image": self.image.to_dict()}
+        settings = {"context_length": self.context_length, "overflow": self.overflow, "image": self.image.to_dict()}
         partial = folder / f"{SETTINGS_FILE}.partial"
         partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         partial.replace(folder / SETTINGS_FILE)
@@ -104,16 +126,19 @@ class Processor:
         path = Path(folder) / SETTINGS_FILE
         try:
             settings = json.loads(path.read_text(encoding="utf-8"))
-            context_length, image = int(settings["context_length"]), settings["image"]
-            pipeline = ImagePipeline.from_dict(image)
+            length = settings["context_length"]
+            context_length = None if length is None else int(length)
+            overflow = str(settings.get("overflow", "cut"))
+            pipeline = ImagePipeline.from_dict(settings["image"])
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not what tuwen writes: {error}") from error
-        return cls(WordPiece.from_json(Path(folder) / TOKENIZER_FILE), pipeline, context_length)
+        return cls(open_tokenizer(Path(folder) / TOKENIZER_FILE), pipeline, context_length, overflow)
 
     def fingerprint(self) -> str:
         """Equal for processors that give equal ids and pixels; the pixel limit does not count."""
         image = replace(self.image, max_pixels=0).to_dict()
         described = [self.tokenizer.fingerprint(), self.context_length, image]
+        described += ["error"] if self.overflow == "error" else []
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

@@ -15,32 +15,59 @@ Size = tuple[int, int]  # (height, width)
 PREMULTIPLIED = {"RGBA": "RGBa", "LA": "La"}
 
 
-def resize_exact(image: Image.Image, target: Size, resample: Image.Resampling) -> Image.Image:
-    """What `image.resize` of Pillow 13 gives, in the picture's own mode, with every version of Pillow."""
+def resize_exact(
+    image: Image.Image, target: Size, resample: Image.Resampling, width_first: bool = False
+) -> Image.Image:
+    """What `image.resize` of Pillow 13 gives, in the picture's own mode, with every version of Pillow.
+
+    width_first: what Pillow until version 12 gives.
+    """
     height, width = target
     if (image.height, image.width) == target or image.mode in ("1", "P") or resample == Image.Resampling.NEAREST:
         return image.resize((width, height), resample)
     mode = PREMULTIPLIED.get(image.mode, image.mode)
     resized = image.convert(mode) if mode != image.mode else image
-    for step_height, step_width in _passes((image.height, image.width), target):
+    for step_height, step_width in _passes((image.height, image.width), target, width_first):
         resized = resized.resize((step_width, step_height), resample)
     return resized.convert(image.mode) if mode != image.mode else resized
 
 
-def resize_fast(pixels: Pixels, target: Size) -> Pixels:
+def resize_fast(pixels: Pixels, target: Size, width_first: bool = False) -> Pixels:
     """Bicubic, uint8 (H, W, C) -> (H', W', C); the levels differ from Pillow's as `ImagePipeline` says."""
     tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # (1, C, H, W), channels last in memory
-    for size in _passes(pixels.shape[:2], target):
+    for size in _passes(pixels.shape[:2], target, width_first):
         tensor = F.interpolate(tensor, size, mode="bicubic", antialias=True)
     return tensor[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def _passes(size: tuple[int, ...], target: Size) -> tuple[Size, Size]:
+def shorter_edge_size(height: int, width: int, shorter: int) -> Size:
+    """(height, width) of the same shape with that shorter edge, the longer cut to a whole pixel."""
+    longer = int(shorter * max(height, width) / min(height, width))
+    return (shorter, longer) if height < width else (longer, shorter)
+
+
+def limited_size(height: int, width: int, shorter: int, divisor: int) -> Size:
+    """(height, width) of about the same shape: the shorter edge at most `shorter`, the longer at most 1333/800 of it.
+
+    Both are then cut down to a multiple of `divisor`, but for long thin pictures never to 0. ViLT's rule, in the order
+    of its floating-point steps.
+    """
+    scale = shorter / min(height, width)
+    edges: tuple[float, float] = (shorter, scale * width) if height < width else (scale * height, shorter)
+    longest = int(1333 / 800 * shorter)
+    if max(edges) > longest:
+        scale = longest / max(edges)
+        edges = (scale * edges[0], scale * edges[1])
+    rows, columns = (max(int(edge + 0.5) // divisor, 1) * divisor for edge in edges)
+    return rows, columns
+
+
+def _passes(size: tuple[int, ...], target: Size, width_first: bool) -> tuple[Size, Size]:
     """One direction first, then both.
 
     The result between the two is rounded and clipped, so their order changes numbers, by up to 30 levels at hard edges.
     Until version 12 Pillow went horizontally first; this is the choice of version 13, which made the reference numbers.
     """
     height, width = target
-    shrinks_mostly_in_height = height < size[0] and size[0] - height > 2 * (size[1] - width)
+    shrinks_mostly_in_height = not width_first and height < size[0] and size[0] - height > 2 * (size[1] - width)
     return ((height, size[1]) if shrinks_mostly_in_height else (size[0], width)), target

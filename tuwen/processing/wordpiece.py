@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from tuwen.errors import InputError, UsageError
+from tuwen.processing import encoding
+from tuwen.processing.encoding import Rows
 
 PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 LONGEST_WORD = {"cn_clip": 200, "transformers": 100}  # characters; anything longer is one [UNK]
@@ -28,7 +27,6 @@ CASED = r"[\p{Cased}&&[^\p{Case_Ignorable}]]"
 # Python lower-cases a sigma that ends a word to another letter than one inside it; `Lowercase` looks at single letters.
 # Accents and points may stand between; without a bound on them every sigma would search the whole text before it.
 FINAL_SIGMA = rf"(?<={CASED}\p{{Case_Ignorable}}{{0,30}})Σ(?!\p{{Case_Ignorable}}*{CASED})"
-SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: legal in a Python string, not in UTF-8
 
 
 class WordPiece:
@@ -42,6 +40,8 @@ class WordPiece:
     default, because the published API works so. quotes "straight" encodes as the original's training and evaluation
     data loaders and zero-shot templates do: “ and ” become " first. ‘ and ’ are never replaced.
     """
+
+    mask_token = MASK
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class WordPiece:
     def from_vocab(cls, path: str | Path, style: str = "cn_clip", quotes: str = "keep") -> WordPiece:
         """Read a `vocab.txt`, one entry per line. InputError if the file is missing, not UTF-8 or not BERT's."""
         path = Path(path)
-        lines = _read(path).split("\n")
+        lines = encoding.read_text(path).split("\n")
         if lines[-1] == "":
             lines.pop()
         if style == "cn_clip":
@@ -93,7 +93,7 @@ class WordPiece:
     def from_json(cls, path: str | Path) -> WordPiece:
         """Read a `tokenizer.json`, ours or Hugging Face's, and follow the rules written there."""
         path = Path(path)
-        text = _read(path)
+        text = encoding.read_text(path)
         try:
             content = json.loads(text)
             kind = content["model"]["type"]
@@ -117,10 +117,7 @@ class WordPiece:
 
     def save(self, path: str | Path) -> None:
         """Write a `tokenizer.json` that the `tokenizers` library reads on its own."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(self.rules.to_str(pretty=True), encoding="utf-8")
-        partial.replace(path)
+        encoding.write(self.rules, Path(path))
 
     def entries(self) -> list[str]:
         """The lines of a vocab.txt that gives the same ids; numbers that no entry has become [unused...]."""
@@ -130,14 +127,20 @@ class WordPiece:
             lines[number] = token
         return lines
 
-    def ids(self, texts: Sequence[str], context_length: int) -> list[list[int]]:
+    def ids(self, texts: Sequence[str], context_length: int | None = None) -> Rows:
         """[CLS] ... [SEP] for each text, at most `context_length` ids: a long text loses its end, never its [SEP]."""
-        if context_length < 2:
-            raise UsageError(
-                f"context_length is {context_length}, expected at least 2: [CLS] and [SEP] need a place each"
-            )
-        room = context_length - 2
+        room = encoding.room(context_length, 2)
         return [[self.start_id, *pieces[:room], self.end_id] for pieces in self._encode(texts)]
+
+    def pair_ids(
+        self, first: Sequence[str], second: Sequence[str], context_length: int | None = None
+    ) -> tuple[Rows, Rows]:
+        """[CLS] A [SEP] B [SEP] of each pair, the longer text cut first; and segments, 0 for A and 1 for B."""
+        encoding.check_pairs(first, second)
+        room = encoding.room(context_length, 3)
+        left, right = self._encode(first), self._encode(second)
+        kept = [encoding.longest_first(len(one), len(other), room) for one, other in zip(left, right, strict=True)]
+        return encoding.pairs(left, right, self.start_id, [self.end_id], self.end_id, kept)
 
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text, without [CLS] and [SEP], not truncated."""
@@ -145,32 +148,22 @@ class WordPiece:
 
     def join(self, tokens: Sequence[str]) -> str:
         """Pieces back to readable text: ## parts joined to their word, no space before a full stop."""
-        text = " ".join(tokens).replace(" ##", "")
-        for spaced in (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"):
-            text = text.replace(spaced, spaced.strip())
-        return text
+        return encoding.tidy(" ".join(tokens).replace(" ##", ""))
+
+    def decode(self, ids: Sequence[int], skip_special: bool = False, clean: bool = False) -> str:
+        """Readable text; `clean` takes away spaces before punctuation, as `join` does."""
+        encoding.check_ids(ids, len(self.vocabulary))
+        special = (PAD, UNKNOWN, START, END, MASK) if skip_special else ()
+        tokens = [self.vocabulary[number] for number in ids if self.vocabulary[number] not in special]
+        return self.join(tokens) if clean else " ".join(tokens).replace(" ##", "")
 
     def fingerprint(self) -> str:
         """Equal for tokenizers that give equal ids, whatever file they came from."""
         described = [self.style, self.quotes, sorted(self.rules.get_vocab(with_added_tokens=True).items())]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        if isinstance(texts, str):
-            raise UsageError(f"texts is the single string {texts[:40]!r}, expected a list of strings: put it in [ ]")
-        texts = list(texts)
-        if not texts:
-            raise UsageError("texts is an empty list, expected at least one string")
-        for place, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise UsageError(f"text {place + 1} of {len(texts)} is {type(text).__name__}, expected str")
-        _calm_forks()
-        try:
-            encodings = self.rules.encode_batch_fast(texts, add_special_tokens=False)
-        except (UnicodeEncodeError, TypeError):  # a lone surrogate somewhere; any unknown letter encodes the same
-            texts = [SURROGATE.sub("\ue000", text) for text in texts]
-            encodings = self.rules.encode_batch_fast(texts, add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+    def _encode(self, texts: Sequence[str]) -> Rows:
+        return [found.ids for found in encoding.encode(self.rules, encoding.checked(texts))]
 
 
 def straight_quotes(text: str) -> str:
@@ -179,15 +172,6 @@ def straight_quotes(text: str) -> str:
     For one text at a time with a tokenizer that keeps them; `WordPiece(quotes="straight")` gives the same ids.
     """
     return text.lower().replace("“", '"').replace("”", '"')
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text, byte {error.start} is {error.object[error.start]:#04x}") from error
 
 
 def _rules(numbers: dict[str, int], style: str, quotes: str) -> Tokenizer:
@@ -230,25 +214,3 @@ def _original_steps() -> list[normalizers.Normalizer]:
 
 def _lower() -> list[normalizers.Normalizer]:
     return [normalizers.Replace(Regex(FINAL_SIGMA), "ς"), normalizers.Lowercase()]
-
-
-@cache
-def _calm_forks() -> None:
-    """The library prints a warning in every forked process, because its threads do not survive a fork, unless the
-    environment says whether to use threads. So say it during a fork only: the child then encodes in one thread."""
-    name = "TOKENIZERS_PARALLELISM"
-    if not hasattr(os, "register_at_fork"):
-        return
-    chosen_by_us = []
-
-    def before() -> None:
-        if name not in os.environ:
-            os.environ[name] = "false"
-            chosen_by_us.append(True)
-
-    def after_in_parent() -> None:
-        if chosen_by_us:
-            chosen_by_us.clear()
-            os.environ.pop(name, None)
-
-    os.register_at_fork(before=before, after_in_parent=after_in_parent)
