@@ -5,7 +5,18 @@ import math
 import pytest
 import torch
 
-from tuwen.losses import contrastive, distillation
+from tuwen.losses import (
+    answer_loss,
+    contrast_loss_three,
+    contrastive,
+    distillation,
+    hard_pairs,
+    match_loss,
+    negative_weights,
+    patch_loss,
+    soft_contrastive,
+    word_loss,
+)
 from tuwen.nn.heads import unit
 
 
@@ -59,3 +70,80 @@ def test_a_narrower_student_is_stretched_to_the_teachers_width() -> None:
     student = torch.tensor([[1.0, 3.0]])
     teacher = torch.tensor([[1.0, 1.5, 2.5, 3.0]])  # halves between the values, the ends repeated
     assert distillation(teacher, student).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_answer_loss_by_hand() -> None:
+    logits = torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0]])
+    targets = torch.tensor([[1.0, 0.0], [0.3, 0.0]])
+    # -ln of sigmoid: ln 2 at 0; sigmoid(ln 3) = 3/4
+    entries = [math.log(2), math.log(4), -0.3 * math.log(3 / 4) - 0.7 * math.log(1 / 4), math.log(2)]
+    assert answer_loss(logits, targets).item() == pytest.approx(sum(entries) / 4 * 2)
+
+
+def test_match_loss_by_hand() -> None:
+    logits = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]])
+    assert match_loss(logits, torch.tensor([1, 0])).item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
+
+
+def test_word_loss_counts_masked_words_alone() -> None:
+    logits = torch.zeros(2, 3, 4)
+    logits[0, 1, 2] = math.log(5)  # probability 5/8
+    labels = torch.tensor([[-100, 2, -100], [-100, -100, 0]])
+    assert word_loss(logits, labels).item() == pytest.approx((math.log(8 / 5) + math.log(4)) / 2)
+
+
+def test_patch_loss_treats_every_patch_alike() -> None:
+    logits = torch.tensor([[[0.0, math.log(3)], [0.0, 0.0]], [[math.log(7), 0.0], [0.0, 0.0]]])
+    labels = torch.tensor([[1, 0], [0, 1]])
+    entries = [math.log(4 / 3), math.log(2), math.log(8 / 7), math.log(2)]
+    assert patch_loss(logits, labels).item() == pytest.approx(sum(entries) / 4)
+
+
+def test_contrast_of_three_by_hand() -> None:
+    text = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    image = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    cross = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    crossed = math.log(1 + math.exp(2))  # text against image: every right pair has cosine 0, the wrong one 1
+    text_cross = (math.log(1 + math.exp(2 * (0.6 - 1))) + math.log(1 + math.exp(2 * (0 - 0.8)))) / 2
+    image_cross = (math.log(1 + math.exp(2 * (0.8 - 0))) + math.log(1 + math.exp(2 * (1 - 0.6)))) / 2
+    wanted = (crossed + text_cross + image_cross) / 3
+    assert contrast_loss_three(text, image, cross, torch.tensor(2.0)).item() == pytest.approx(wanted)
+
+
+def test_soft_contrastive_spreads_its_targets_over_the_texts_of_a_picture() -> None:
+    image = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    text = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    scores = [[1.0, 0.6, 0.0], [1.0, 0.6, 0.0], [0.0, 0.8, 1.0]]  # cosines, images down
+    wanted = [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
+
+    def entropy(row: list[float], target: list[float]) -> float:
+        total = sum(math.exp(2 * score) for score in row)
+        return -sum(share * (2 * score - math.log(total)) for share, score in zip(target, row, strict=True))
+
+    columns = [list(column) for column in zip(*scores, strict=True)]
+    rows = sum(map(entropy, scores, wanted)) / 3
+    ours = soft_contrastive(image, text, torch.tensor(2.0), torch.tensor([7, 7, 9]))
+    assert ours.item() == pytest.approx((rows + sum(map(entropy, columns, wanted)) / 3) / 2)
+
+
+def test_soft_targets_of_different_pictures_are_hard_ones() -> None:
+    image, text = unit(torch.randn(4, 8)), unit(torch.randn(4, 8))
+    scale = torch.tensor(10.0)
+    wanted = contrastive(image, text, scale)
+    torch.testing.assert_close(soft_contrastive(image, text, scale), wanted)
+    torch.testing.assert_close(soft_contrastive(image, text, scale, torch.tensor([3, 1, 0, 2])), wanted)
+
+
+def test_the_own_picture_is_never_drawn_as_a_negative() -> None:
+    logits = torch.log(torch.tensor([[1.0, 2.0, 1.0], [1.0, 1.0, 2.0], [3.0, 0.5, 0.5]]))
+    alone = negative_weights(logits)
+    torch.testing.assert_close(alone, torch.tensor([[0.0, 0.5, 0.25], [0.25, 0.0, 0.5], [0.75, 0.125, 0.0]]))
+    together = negative_weights(logits, torch.tensor([5, 5, 6]))
+    torch.testing.assert_close(together, torch.tensor([[0.0, 0.0, 0.25], [0.0, 0.0, 0.5], [0.75, 0.125, 0.0]]))
+
+
+def test_hard_pairs_are_the_true_ones_then_wrong_pictures_then_wrong_texts() -> None:
+    texts, images, labels = hard_pairs(torch.tensor([1, 2, 0]), torch.tensor([2, 0, 1]))
+    assert texts.tolist() == [0, 1, 2, 0, 1, 2, 2, 0, 1]
+    assert images.tolist() == [0, 1, 2, 1, 2, 0, 0, 1, 2]
+    assert labels.tolist() == [1, 1, 1, 0, 0, 0, 0, 0, 0]

@@ -18,9 +18,9 @@ BUNDLED = Path(__file__).parent / "bundled"
 class Published:
     """Where a published model comes from and what to expect of it.
 
-    repo: on the Hugging Face hub, and under AI-ModelScope on ModelScope; file: the original's weight file there;
-    parameters: exact
-    count; image_size in pixels; embedding: width E of its features.
+    repo: on the Hugging Face hub, and under AI-ModelScope on ModelScope; file: the original's weight file there, or ""
+    where the whole repository is wanted, a folder in transformers' format; parameters: exact count; image_size in
+    pixels; embedding: width E of its features, 0 where it has none.
     """
 
     repo: str
@@ -42,7 +42,7 @@ def cached(published: Published) -> Path | None:
     """The weight file in huggingface_hub's cache, if it was fetched before."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(published.repo, published.file)
+    found = try_to_load_from_cache(published.repo, published.file or "config.json")
     return Path(found) if isinstance(found, str) else None
 
 
@@ -84,7 +84,7 @@ def folder(repo: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    wanted = ["*.safetensors", "*.bin", "*.json", "vocab.txt", "*.pt"]
+    wanted = ["*.safetensors", "*.bin", "*.json", "vocab.txt", "merges.txt", "*.model", "*.pt", "*.ckpt"]
     try:
         return Path(snapshot_download(repo, allow_patterns=wanted))
     except (OSError, HfHubHTTPError) as error:

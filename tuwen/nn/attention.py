@@ -64,6 +64,14 @@ class Attention(nn.Module):
             return mixed.reshape(batch, -1)  # (B, H, 1, D / H) -> (B, D)
         return mixed.transpose(1, 2).reshape(batch, length, -1)
 
+    def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What each query of x (B, T, D) gives to each key: probabilities (B, H, T, T); mask (B, T)."""
+        q, k, _ = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None, :], torch.finfo(scores.dtype).min)
+        return scores.softmax(-1)
+
     def _packed(self, qkv: Tensor, runs: Runs, only_first: bool) -> Tensor:
         """One unmasked attention for each run of equally long sequences: nothing is spent on padding."""
         return torch.cat([self._padded(run, None, only_first).flatten(0, -2) for run in unpacked(qkv, runs)])

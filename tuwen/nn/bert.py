@@ -7,14 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tuwen.nn.attention import Attention, FeedForward, Runs, first_tokens
+from tuwen.nn.attention import Attention, FeedForward, Runs, first_tokens, unpacked
 from tuwen.nn.linear import Linear
 from tuwen.types import PackedTexts, Texts
 
 
 @dataclass(frozen=True)
 class BertConfig:
-    """Sizes of a BERT encoder; `positions` is the longest text, `segments` the number of token types."""
+    """Sizes of a BERT encoder; `positions` is the rows of its position table, `segments` the number of token types.
+
+    padding: the id of padding where positions are counted as in RoBERTa, over the tokens that are not padding and
+    beginning after it; None counts all tokens from 0. pooler: published files hold one that nothing uses; it is kept
+    so that they can be written again whole.
+    """
 
     vocabulary: int
     width: int
@@ -28,6 +33,13 @@ class BertConfig:
     dropout: float = 0.1
     attention_dropout: float = 0.1
     initializer_range: float = 0.02
+    padding: int | None = None
+    pooler: bool = False
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest text."""
+        return self.positions if self.padding is None else self.positions - self.padding - 1
 
 
 class Embeddings(nn.Module):
@@ -69,6 +81,15 @@ class Block(nn.Module):
         return self.norm_mlp(x + self.dropout(self.mlp(x)))
 
 
+def counted(ids: Tensor, padding: int) -> Tensor:
+    """ids (B, T) -> RoBERTa's positions (B, T): padding + 1, padding + 2, ... over real tokens, `padding` on padding.
+
+    With padding id 1 rows 0 and 1 of the position table never meet a word.
+    """
+    real = ids != padding
+    return real.cumsum(1) * real + padding
+
+
 class Bert(nn.Module):
     """Token ids -> states after every layer."""
 
@@ -77,6 +98,7 @@ class Bert(nn.Module):
         self.config = config
         self.embeddings = Embeddings(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.pooler = Linear(config.width, config.width) if config.pooler else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -90,9 +112,20 @@ class Bert(nn.Module):
     def embed(self, texts: Texts | PackedTexts) -> tuple[Tensor, Tensor | None, Runs | None]:
         """-> what the blocks take: x (B, T, D) with mask (B, T), or packed x (N, D) with runs."""
         if isinstance(texts, PackedTexts):
-            return self.embeddings(texts.ids, texts.positions, None), None, texts.runs
-        positions = torch.arange(texts.ids.shape[1], device=texts.ids.device)
-        return self.embeddings(texts.ids, positions, texts.segments), texts.mask, None
+            return self.embeddings(texts.ids, self._positions(texts), None), None, texts.runs
+        return self.embeddings(texts.ids, self._positions(texts), texts.segments), texts.mask, None
+
+    def _positions(self, texts: Texts | PackedTexts) -> Tensor:
+        """The row of the position table for each token, of a shape that broadcasts to the ids."""
+        padding = self.config.padding
+        if isinstance(texts, PackedTexts):
+            if padding is None:
+                return texts.positions
+            runs = unpacked(texts.ids[:, None], texts.runs)  # (count, length, 1) each
+            return torch.cat([counted(run[..., 0], padding).flatten() for run in runs])
+        if padding is None:
+            return torch.arange(texts.ids.shape[1], device=texts.ids.device)
+        return counted(texts.ids, padding)
 
     def states(self, texts: Texts | PackedTexts) -> list[Tensor]:
         """States after the embeddings and after each layer: (B, T, D) for padded texts, (N, D) for packed ones."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from tuwen.errors import InputError
 from tuwen.nn.attention import Attention, FeedForward
+from tuwen.nn.positions import resize_grid
 
 
 @dataclass(frozen=True)
 class ViTConfig:
-    """Sizes of a vision transformer; image_size and patch_size in pixels."""
+    """Sizes of a vision transformer; image_size and patch_size in pixels.
+
+    any_size: pictures of other sizes are taken too, their positions interpolated from the table.
+    """
 
     image_size: int
     patch_size: int
@@ -22,6 +28,7 @@ class ViTConfig:
     hidden: int | None = None  # of the feed-forward networks; four times the width unless given
     activation: str = "quick_gelu"
     eps: float = 1e-5
+    any_size: bool = False
 
     @property
     def side(self) -> int:
@@ -45,6 +52,10 @@ class Block(nn.Module):
         x = (x[:, 0] if only_first else x) + attended
         return x + self.mlp(self.norm_mlp(x))
 
+    def weights(self, x: Tensor) -> Tensor:
+        """x (B, T, D) -> what each token looks at, (B, H, T, T)."""
+        return self.attention.weights(self.norm_attention(x))
+
 
 class ViT(nn.Module):
     """pixels -> one vector a picture: the class token after the last block and its LayerNorm."""
@@ -61,9 +72,24 @@ class ViT(nn.Module):
 
     def embed(self, pixels: Tensor) -> Tensor:
         """pixels (B, 3, R, R) -> tokens (B, 1 + P, D): the class token, then patches row by row, positions added."""
+        positions = self.positions_of(*pixels.shape[-2:])
         patches = self.patches(pixels.to(self.patches.weight.dtype)).flatten(2).transpose(1, 2)  # (B, P, D)
         first = self.class_token.to(patches.dtype).expand(patches.shape[0], 1, -1)
-        return torch.cat([first, patches], dim=1) + self.positions.to(patches.dtype)
+        return torch.cat([first, patches], dim=1) + positions.to(patches.dtype)
+
+    def positions_of(self, height: int, width: int) -> Tensor:
+        """The table (1 + P, D) for pictures of this size in pixels; what does not fill a patch is lost."""
+        wanted, patch = self.config.image_size, self.config.patch_size
+        if (height, width) == (wanted, wanted):
+            return self.positions
+        if not self.config.any_size:
+            raise InputError(
+                f"pictures of {height} x {width} pixels for a model of {wanted} x {wanted}: load it with "
+                f"image_size={height}, or prepare the pictures with its own processor"
+            )
+        if min(height, width) < patch:
+            raise InputError(f"pictures of {height} x {width} pixels hold no patch of {patch} x {patch}")
+        return resize_grid(self.positions, (height // patch, width // patch), align_corners=False)
 
     def tokens(self, pixels: Tensor, patch_dropout: float = 0.0) -> Tensor:
         """`embed`, with patches dropped at random if asked: (B, 1 + kept, D)."""
@@ -83,6 +109,10 @@ class ViT(nn.Module):
         for block in self.blocks[:-1]:
             x = block(x)
         return self.norm_out(self.blocks[-1](x, only_first=True))
+
+    def maps(self, pixels: Tensor) -> list[Tensor]:
+        """What every block attends to: probabilities (B, H, T, T) each."""
+        return [cast(Block, block).weights(x) for block, x in zip(self.blocks, self.states(pixels), strict=False)]
 
     def pool(self, states: Tensor) -> Tensor:
         """states (B, T, D) of the last block -> (B, D)."""

@@ -9,43 +9,8 @@ from torch import nn
 from tuwen import keymap
 from tuwen.keymap import Key, Transpose
 from tuwen.models.chinese_clip.towers import Config
+from tuwen.models.towers import bert_keys, clip_keys, transformers_clip_keys
 from tuwen.nn.resnet import ResNet, ResNetConfig
-
-
-def _text_keys(theirs: str) -> tuple[Key, ...]:
-    """A BERT under the prefix `theirs`; its layers."""
-    layer, block = f"{theirs}.encoder.layer.{{i}}", "text.blocks.{i}"
-    attention = tuple(f"{layer}.attention.self.{part}.{{w}}" for part in ("query", "key", "value"))
-    return (
-        Key(f"{theirs}.embeddings.word_embeddings.weight", "text.embeddings.words.weight"),
-        Key(f"{theirs}.embeddings.position_embeddings.weight", "text.embeddings.positions.weight"),
-        Key(f"{theirs}.embeddings.token_type_embeddings.weight", "text.embeddings.segments.weight"),
-        Key(f"{theirs}.embeddings.LayerNorm.{{w}}", "text.embeddings.norm.{w}"),
-        Key(attention, f"{block}.attention.qkv.{{w}}"),
-        Key(f"{layer}.attention.output.dense.{{w}}", f"{block}.attention.output.{{w}}"),
-        Key(f"{layer}.attention.output.LayerNorm.{{w}}", f"{block}.norm_attention.{{w}}"),
-        Key(f"{layer}.intermediate.dense.{{w}}", f"{block}.mlp.expand.{{w}}"),
-        Key(f"{layer}.output.dense.{{w}}", f"{block}.mlp.reduce.{{w}}"),
-        Key(f"{layer}.output.LayerNorm.{{w}}", f"{block}.norm_mlp.{{w}}"),
-    )
-
-
-def _vit_keys() -> tuple[Key, ...]:
-    block, ours = "visual.transformer.resblocks.{i}", "image.blocks.{i}"
-    return (
-        Key("visual.class_embedding", "image.class_token"),
-        Key("visual.positional_embedding", "image.positions"),
-        Key("visual.proj", "image_projection.weight"),
-        Key("visual.conv1.weight", "image.patches.weight"),
-        Key("visual.ln_pre.{w}", "image.norm_in.{w}"),
-        Key(f"{block}.attn.in_proj_{{w}}", f"{ours}.attention.qkv.{{w}}"),
-        Key(f"{block}.attn.out_proj.{{w}}", f"{ours}.attention.output.{{w}}"),
-        Key(f"{block}.ln_1.{{w}}", f"{ours}.norm_attention.{{w}}"),
-        Key(f"{block}.mlp.c_fc.{{w}}", f"{ours}.mlp.expand.{{w}}"),
-        Key(f"{block}.mlp.c_proj.{{w}}", f"{ours}.mlp.reduce.{{w}}"),
-        Key(f"{block}.ln_2.{{w}}", f"{ours}.norm_mlp.{{w}}"),
-        Key("visual.ln_post.{w}", "image.norm_out.{w}"),
-    )
 
 
 def _resnet_keys() -> tuple[Key, ...]:
@@ -72,24 +37,6 @@ def _resnet_keys() -> tuple[Key, ...]:
     return (*stem, *stages, *pool)
 
 
-def _transformers_image_keys() -> tuple[Key, ...]:
-    layer, block = "vision_model.encoder.layers.{i}", "image.blocks.{i}"
-    attention = tuple(f"{layer}.self_attn.{part}_proj.{{w}}" for part in ("q", "k", "v"))
-    return (
-        Key("vision_model.embeddings.class_embedding", "image.class_token"),
-        Key("vision_model.embeddings.patch_embedding.weight", "image.patches.weight"),
-        Key("vision_model.embeddings.position_embedding.weight", "image.positions"),
-        Key("vision_model.pre_layrnorm.{w}", "image.norm_in.{w}"),  # their spelling
-        Key(attention, f"{block}.attention.qkv.{{w}}"),
-        Key(f"{layer}.self_attn.out_proj.{{w}}", f"{block}.attention.output.{{w}}"),
-        Key(f"{layer}.layer_norm1.{{w}}", f"{block}.norm_attention.{{w}}"),
-        Key(f"{layer}.mlp.fc1.{{w}}", f"{block}.mlp.expand.{{w}}"),
-        Key(f"{layer}.mlp.fc2.{{w}}", f"{block}.mlp.reduce.{{w}}"),
-        Key(f"{layer}.layer_norm2.{{w}}", f"{block}.norm_mlp.{{w}}"),
-        Key("vision_model.post_layernorm.{w}", "image.norm_out.{w}"),
-    )
-
-
 def _fused(keys: tuple[Key, ...]) -> tuple[Key, ...]:
     """The table of the FlashAttention layout: q, k and v in one tensor, under other names."""
     changed = {
@@ -101,12 +48,12 @@ def _fused(keys: tuple[Key, ...]) -> tuple[Key, ...]:
 
 
 _TOP = (Key("text_projection", "text_projection.weight"), Key("logit_scale", "log_scale"))
-_ORIGINAL_VIT = (*_TOP, *_vit_keys(), *_text_keys("bert"))
-_ORIGINAL_RESNET = (*_TOP, *_resnet_keys(), *_text_keys("bert"))
+_ORIGINAL_VIT = (*_TOP, Key("visual.proj", "image_projection.weight"), *clip_keys("visual"), *bert_keys("bert"))
+_ORIGINAL_RESNET = (*_TOP, *_resnet_keys(), *bert_keys("bert"))
 _TRANSFORMERS = (
     Key("logit_scale", "log_scale"),
-    *_text_keys("text_model"),
-    *_transformers_image_keys(),
+    *bert_keys("text_model"),
+    *transformers_clip_keys("vision_model"),
     Key("visual_projection.weight", "image_projection.weight", Transpose()),
     Key("text_projection.weight", "text_projection.weight", Transpose()),
 )

@@ -48,7 +48,7 @@ def initialise(config: Config, clip: Mapping[str, Tensor], bert: Mapping[str, Te
     ours, _ = keymap.load(image | text, KEYS[form], drop)
     module = build(config)
     if isinstance(module.image, ViT) and "image.positions" in ours:
-        ours["image.positions"] = resize_grid(ours["image.positions"], config.image.side)
+        ours["image.positions"] = resize_grid(ours["image.positions"], config.image.side, align_corners=True)
     start = module.state_dict()
     kept = {"text_projection.weight": start["text_projection.weight"]}
     problem = keymap.describe_mismatch(_shapes(ours | kept), _shapes(start))
