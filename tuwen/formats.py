@@ -12,9 +12,19 @@ from typing import Any
 from torch import Tensor
 
 from tuwen import checkpoint, keymap, models
-from tuwen.checkpoint import strip_prefix
+from tuwen.checkpoint import bare, strip_prefix
 from tuwen.errors import CheckpointError, TuwenError, UsageError
-from tuwen.loading import Source, find, find_tokenizer, preprocessor, recognise, shapes_of, sizes_of
+from tuwen.loading import (
+    Source,
+    beside,
+    find,
+    find_tokenizer,
+    preprocessor,
+    recognise,
+    shapes_of,
+    sizes_of,
+    to_ours,
+)
 from tuwen.processing.processor import Processor
 from tuwen.saving import CONFIG, WEIGHTS, write_folder, write_json
 
@@ -61,13 +71,13 @@ def describe(path: str | Path, config: str | Path | Mapping[str, Any] | None = N
     known |= {"dtypes": dict(seen.dtypes), "tensors": len(seen.shapes), "extra": dict(seen.extra)}
     try:
         source = find(path)
-        tensors = read(source)
+        tensors, extra = read(source)
         family, form = recognise(tensors, source)
         module_of = models.family(family)
         known |= {"family": family, "format": form}
-        ours, dropped = to_ours(tensors, module_of, form)
+        sizes = sizes_of(module_of, form, config, source, tensors, extra)
+        ours, dropped = to_ours(tensors, module_of, form, sizes)
         known |= {"parameters": parameters(ours), "dropped": tuple(dropped)}
-        sizes = sizes_of(module_of, config, source, tensors)
         variant = module_of.variant_of(sizes) or ""
         return Description(**known, variant=variant, sizes=module_of.config_to_dict(sizes))
     except TuwenError as error:
@@ -102,16 +112,16 @@ def convert(
     if destination.exists():
         raise UsageError(f"{destination} exists already: choose another place, or remove it first")
     found = find(source)
-    tensors = read(found)
+    tensors, extra = read(found)
     family, form = recognise(tensors, found)
     module_of = models.family(family)
-    sizes = sizes_of(module_of, config, found, tensors)
-    ours, dropped = to_ours(tensors, module_of, form)
+    sizes = sizes_of(module_of, form, config, found, tensors, extra, beside(tokenizer))
+    ours, dropped = to_ours(tensors, module_of, form, sizes)
     if form == "tuwen":
         processor = Processor.load(found.folder)
     else:
         words = find_tokenizer(tokenizer, found, form)
-        processor = module_of.processor(form, sizes, words, preprocessor(found))
+        processor = module_of.processor(form, sizes, words, preprocessor(found), extra)
     parts = _Parts(family, module_of, sizes, ours, processor, found, tokenizer)
     write = {"tuwen": _write_own, "transformers": _write_transformers, "original": _write_original}[to]
     return Converted(tuple(write(parts, destination)), tuple(dropped))
@@ -130,16 +140,10 @@ class _Parts:
     tokenizer: str | Path | None
 
 
-def read(source: Source) -> dict[str, Tensor]:
-    """The tensors of a source as named in its file, without a wrapper's prefix."""
-    return strip_prefix(checkpoint.read(source.weights).tensors)
-
-
-def to_ours(tensors: Mapping[str, Tensor], module_of: ModuleType, form: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Their names into ours, and what was dropped."""
-    if form == "tuwen":
-        return dict(tensors), []
-    return keymap.load(tensors, module_of.KEYS[form], module_of.DROP)
+def read(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a source as named in its file, without a wrapper's prefix, and the plain data beside them."""
+    found = checkpoint.read(source.weights)
+    return strip_prefix(bare(found.tensors)), found.extra
 
 
 def parameters(ours: Mapping[str, Tensor]) -> int:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +19,21 @@ from tuwen.processing.prefetch import prepared
 from tuwen.processing.processor import Processor
 from tuwen.processing.wordpiece import straight_quotes
 from tuwen.saving import write_folder
-from tuwen.types import DualEncoder, Images
+from tuwen.states import State
+from tuwen.types import DualEncoder, FusionModel, Images
 
 if TYPE_CHECKING:
+    from tuwen.processing.vcr import Words
+    from tuwen.tasks.answer import Answer
     from tuwen.tasks.classify import Label
-    from tuwen.types import Picture
+    from tuwen.tasks.fill import Word
+    from tuwen.tasks.ground import Grounding
+    from tuwen.types import Fused, Picture
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TOKENS_AT_ONCE = 2048  # of one packed pass on a CPU: large enough for its matrix products, small enough for its caches
 TOKENS_AT_ONCE_ON_GPU = 32_768
 PIXELS_AT_ONCE = 4 * 224 * 224  # of one pass on a CPU: as fast as larger ones, and their memory is not asked for anew
-FUSION_TASKS = ("match", "answer", "ground", "fill", "choose", "image_state", "text_state", "fuse")
 
 
 class Model:
@@ -53,10 +57,10 @@ class Model:
         self.variant = variant
         self.processor = processor
         self.languages = tuple(languages)
-        self.tasks = models.family(family).TASKS
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = torch_dtype(dtype)
         self.module = module.to(self.device, self.dtype).eval()
+        self.tasks: tuple[str, ...] = models.family(family).tasks(self.towers.config)
 
     @property
     def towers(self) -> DualEncoder:
@@ -84,14 +88,19 @@ class Model:
         name = f"{self.family}/{self.variant}" if self.variant else self.family
         return f"<tuwen.Model {name}: {parameters / 1e6:.1f} M parameters, {self.device}, {str(self.dtype)[6:]}>"
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name in FUSION_TASKS:
-            able = [other for other, published in models.PUBLISHED.items() if name in published.tasks]
-            which = (
-                f"these can: {', '.join(able)}" if able else "that takes a fusion model, and this version has none yet"
-            )
-            raise UnsupportedTask(f"{self.family} models cannot {name}; {which}")
-        raise AttributeError(f"'Model' object has no attribute {name!r}")
+    @property
+    def fusing(self) -> FusionModel:
+        """The module as what every family is whose pictures and texts attend to each other."""
+        return cast(FusionModel, self.module)
+
+    def need(self, task: str) -> None:
+        """UnsupportedTask, with the models that can, where this one cannot do `task`."""
+        if task in self.tasks:
+            return
+        name = f"{self.family}/{self.variant}" if self.variant else self.family
+        own = f"its tasks are {', '.join(self.tasks)}" if self.tasks else "its files hold no head for any task"
+        able = ", ".join(models.able(task))
+        raise UnsupportedTask(f"{name} cannot {task}: {own}; these can: {able}")
 
     # -- features ----------------------------------------------------------------------------------------------------
 
@@ -109,6 +118,7 @@ class Model:
         `workers` threads decode ahead of the tower. A picture that cannot be read is an InputError that names it;
         `embed_images` skips and reports.
         """
+        self.need("embed")
         pictures = as_list(images)
         rows: list[Tensor] = []
         for _, features in self.embed_images(pictures, batch_size, progress, normalize, workers, on_error=None):
@@ -129,6 +139,7 @@ class Model:
         on_error(number, error) is told of every picture that cannot be read, which is then left out; None raises
         instead.
         """
+        self.need("embed")
         ready: list[Tensor] = []
         numbers: list[int] = []
         pin = self.device.type == "cuda"
@@ -175,6 +186,7 @@ class Model:
         by default passes hold about 2,000 tokens on a CPU. quotes="straight" tokenizes as the original's data loaders
         do (see `WordPiece`).
         """
+        self.need("embed")
         asked = [texts] if isinstance(texts, str) else list(texts)
         if not asked:
             return torch.empty(0, self.embedding)
@@ -228,7 +240,119 @@ class Model:
         """
         from tuwen.tasks.classify import classify
 
+        self.need("classify")
         return classify(self, images, labels, templates, top_k)
+
+    # -- fusion ------------------------------------------------------------------------------------------------------
+
+    def image_state(self, images: Picture | Sequence[Picture], workers: int = 4, progress: bool = False) -> State:
+        """Pictures as far as they go without a text: computed once, to be fused with any number of texts."""
+        from tuwen.tasks import fusion
+
+        self._need_fusion()
+        return fusion.image_state(self, images, workers, progress)
+
+    def text_state(self, texts: str | Sequence[str], progress: bool = False) -> State:
+        """Texts as far as they go without a picture: computed once, to be fused with any number of pictures."""
+        from tuwen.tasks import fusion
+
+        self._need_fusion()
+        return fusion.text_state(self, texts, progress)
+
+    def fuse(
+        self, image: State, text: State, pairs: Sequence[tuple[int, int]] | None = None, last: str = "first"
+    ) -> Fused:
+        """States of pictures and texts -> their fused pairs, one row each: `Fused(text, image, pooled)`.
+
+        Without pairs (number of a picture, number of a text) picture i meets text i, or the only one of either all of
+        the other. last: "first" computes `pooled` (B, 2 * D) alone, "text" and "image" only those states, "all" all.
+        UsageError for states that another model or preprocessing made.
+        """
+        from tuwen.tasks import fusion
+
+        self._need_fusion()
+        return fusion.fuse(self, image, text, pairs, last)
+
+    def _need_fusion(self) -> None:
+        if not hasattr(self.module, "fusion"):
+            able = ", ".join(models.able("match"))
+            raise UnsupportedTask(
+                f"{self.family} compares pictures and texts, but does not fuse them; these do: {able}"
+            )
+
+    def match(
+        self,
+        images: Picture | Sequence[Picture] | State,
+        texts: str | Sequence[str] | State,
+        progress: bool = False,
+        memory_gb: float = 2.0,
+        batch_tokens: int | None = None,
+        state_dtype: str | None = None,
+        workers: int = 4,
+    ) -> Tensor:
+        """Probabilities (N, M), float32, that each text describes each picture: pictures down, texts across.
+
+        Every picture and every text is encoded once; pictures pass one by one and only one is held at a time.
+        memory_gb: room for the states of texts, beyond which they lie in a temporary file. batch_tokens: tokens of one
+        pass of the fusion. state_dtype="float16" stores states in half the room, at a loss that docs/en/fusion.md
+        gives. States of pictures or texts may be passed in their place.
+        """
+        from tuwen.tasks.match import match
+
+        self.need("match")
+        settings = {"progress": progress, "memory_gb": memory_gb, "batch_tokens": batch_tokens}
+        return match(self, as_items(images), as_items(texts), **settings, state_dtype=state_dtype, workers=workers)
+
+    def answer(
+        self,
+        images: Picture | Sequence[Picture],
+        questions: str | Sequence[str],
+        top_k: int = 5,
+        progress: bool = False,
+    ) -> list[list[Answer]]:
+        """For each question its likeliest answers, best first, with their probabilities.
+
+        One picture and any number of questions, one question and any number of pictures, or as many of both, in pairs.
+        """
+        from tuwen.tasks.answer import answer
+
+        self.need("answer")
+        return answer(self, as_list(images), as_list(questions), top_k, progress)
+
+    def ground(self, image: Picture, text: str, area: str = "crop") -> Grounding:
+        """Where in the picture is what the text says: `.scores` (rows, columns), `.overlay()` -> a PIL picture."""
+        from tuwen.tasks.ground import ground
+
+        self.need("ground")
+        return ground(self, image, text, area)
+
+    def fill(self, image: Picture, text: str, top_k: int = 5) -> list[list[Word]]:
+        """For each `<mask>` in the text, in order: the likeliest words, best first."""
+        from tuwen.tasks.fill import fill
+
+        self.need("fill")
+        return fill(self, image, text, top_k)
+
+    def choose(
+        self,
+        image: Picture,
+        question: str | Words,
+        choices: Sequence[str | Words],
+        boxes: Sequence[Sequence[float]] | None = None,
+        objects: Sequence[str] | None = None,
+        answer: str | Words | None = None,
+        mapping: str = "whole",
+    ) -> Tensor:
+        """Probabilities (C,), float32, over the choices: of answers to a question, or with `answer` of its reasons.
+
+        question, choices, answer: texts, or lists of words in which a list of numbers stands for objects, as in VCR's
+        annotations; objects: the class of each; boxes: left, top, right, bottom of each in pixels. mapping: "whole" or
+        "crop", see `tasks.choose.choose`.
+        """
+        from tuwen.tasks.choose import choose
+
+        self.need("choose")
+        return choose(self, image, question, choices, boxes, objects, answer, mapping)
 
     # -- files --------------------------------------------------------------------------------------------------------
 
@@ -262,3 +386,8 @@ def torch_dtype(name: str) -> torch.dtype:
 def as_list(images: Any) -> list[Any]:
     """One picture or several -> a list of pictures."""
     return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def as_items(items: Any) -> Any:
+    """A state as it is; one picture or text, or several, as a list."""
+    return items if isinstance(items, State) else as_list(items)
