@@ -31,8 +31,8 @@ class Case:
 
     @property
     def kind(self) -> str:
-        """What the case is about, by its own word for it, or "" where it has none."""
-        return str(self.settings.get("kind", ""))
+        """What the case is about; see `kind_of`."""
+        return kind_of(self.settings)
 
     @property
     def images(self) -> list[Path]:
@@ -45,6 +45,14 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.family}/{self.path.name}"
+
+
+def kind_of(settings: dict[str, Any]) -> str:
+    """What a description is about: its own word for that, or else its task, or tasks joined by +; "" without any."""
+    if "kind" in settings:
+        return str(settings["kind"])
+    task = settings.get("task", "")
+    return "+".join(map(str, task)) if isinstance(task, list) else str(task)
 
 
 def read_case(path: Path) -> Case:
@@ -78,10 +86,14 @@ class Expected:
     """The original's numbers for a case. Each must be asked for, and every difference is kept until the end."""
 
     def __init__(self, case: Case) -> None:
-        self.tensors = load_file(case.path / "expected.safetensors")
-        self.values: dict[str, Any] = json.loads((case.path / "expected.json").read_text(encoding="utf-8"))
-        tolerance = case.settings["tolerance"]
-        self.atol, self.rtol = float(tolerance["atol"]), float(tolerance["rtol"])
+        tensors, values = case.path / "expected.safetensors", case.path / "expected.json"
+        if not tensors.is_file() and not values.is_file():
+            raise AssertionError(f"{case.path} has neither {tensors.name} nor {values.name}: there is nothing to check")
+        # A case may have numbers of one sort only.
+        self.tensors = load_file(tensors) if tensors.is_file() else {}
+        self.values: dict[str, Any] = json.loads(values.read_text(encoding="utf-8")) if values.is_file() else {}
+        self.tolerance: dict[str, Any] = case.settings["tolerance"]
+        self.atol, self.rtol = float(self.tolerance["atol"]), float(self.tolerance["rtol"])
         self.unused = {*self.tensors, *self.values}
         self.differences: list[str] = []
 
@@ -89,13 +101,25 @@ class Expected:
         """The names of tensors and values that begin with `start`."""
         return [key for key in (*self.tensors, *self.values) if key.startswith(start)]
 
+    def __contains__(self, key: str) -> bool:
+        return key in self.tensors or key in self.values
+
     def tensor(self, key: str) -> Tensor:
+        self._must_have(key, self.tensors, "expected.safetensors")
         self.unused.discard(key)
         return self.tensors[key]
 
     def value(self, key: str) -> Any:
+        self._must_have(key, self.values, "expected.json")
         self.unused.discard(key)
         return self.values[key]
+
+    def _must_have(self, key: str, numbers: dict[str, Any], name: str) -> None:
+        if key not in numbers:
+            raise AssertionError(
+                f"{name} has no {key} among its {len(numbers)} entries (expected.safetensors has {len(self.tensors)}, "
+                f"expected.json {len(self.values)})"
+            )
 
     def close(self, key: str, ours: Tensor, what: str = "") -> None:
         """`ours` is the expected tensor, within the case's tolerance; `what` names one of several ways to it."""
@@ -107,6 +131,22 @@ class Expected:
             self.compare(f"{key} {what}".strip(), ours, self.tensor(key), 0, 0)
         else:
             self.same(f"{key} {what}".strip(), ours, self.value(key))
+
+    def close_value(self, key: str, ours: Any, what: str = "") -> None:
+        """Plain data of the same form as the expected value, its numbers within the case's tolerance."""
+        self._close_values(f"{key} {what}".strip(), ours, self.value(key))
+
+    def _close_values(self, what: str, ours: Any, theirs: Any) -> None:
+        if isinstance(theirs, dict) and isinstance(ours, dict) and ours.keys() == theirs.keys():
+            for name, value in theirs.items():
+                self._close_values(f"{what}.{name}", ours[name], value)
+        elif isinstance(theirs, list) and isinstance(ours, list) and len(ours) == len(theirs):
+            for place, value in enumerate(theirs):
+                self._close_values(f"{what}[{place}]", ours[place], value)
+        elif isinstance(theirs, float) and isinstance(ours, float):
+            self.compare(what, torch.tensor(ours).double(), torch.tensor(theirs).double(), self.atol, self.rtol)
+        else:
+            self.same(what, ours, theirs)
 
     def compare(self, what: str, ours: Tensor, theirs: Tensor, atol: float, rtol: float) -> None:
         """Two tensors, in whatever floating type theirs is."""

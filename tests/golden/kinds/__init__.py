@@ -5,12 +5,57 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.golden.case import Case, Expected
+from tests.golden.kinds.bridgetower import (
+    hf_bare,
+    hf_heads,
+    hf_layout,
+    hf_sizes,
+    meter,
+    pairs,
+    pretrain,
+    retrieval,
+    tokenizer,
+    transforms,
+    vqa,
+)
+from tests.golden.kinds.bridgetower import preprocess as bridgetower_preprocess
 from tests.golden.kinds.chinese_clip import functions, hf, model, preprocess, tokenize
+from tests.golden.kinds.vle import files, heads, processor, vcr, vcr_helpers, zero
+from tests.golden.kinds.vle import model as vle_model
 
 CHECKS: dict[tuple[str, str], Callable[[Case, Expected], None]] = {
+    ("bridgetower", "image_text_matching+position_interpolation"): hf_sizes.check,
+    ("bridgetower", "itc+itm+retrieval"): retrieval.check,
+    ("bridgetower", "meter"): meter.check,
+    ("bridgetower", "model"): hf_bare.check,
+    ("bridgetower", "model+masked_lm+image_text_matching+contrastive"): hf_heads.check,
+    ("bridgetower", "model+mlm+itm+position_resize+unimodal"): pretrain.check,
+    ("bridgetower", "nlvr2"): pairs.check_nlvr2,
+    ("bridgetower", "preprocess"): bridgetower_preprocess.check,
+    ("bridgetower", "preprocess+masked_lm+image_text_matching"): hf_layout.check,
+    ("bridgetower", "snli"): pairs.check_snli,
+    ("bridgetower", "tokenize"): tokenizer.check,
+    ("bridgetower", "transforms+augmentation"): transforms.check,
+    ("bridgetower", "vqa"): vqa.check,
     ("chinese_clip", "functions"): functions.check,
     ("chinese_clip", "hf"): hf.check,
     ("chinese_clip", "model"): model.check,
     ("chinese_clip", "preprocess"): preprocess.check,
     ("chinese_clip", "tokenize"): tokenize.check,
+    ("vle", "containers"): files.check_containers,
+    ("vle", "from two towers"): files.check_towers,
+    ("vle", "itm"): heads.check_match,
+    ("vle", "mlm"): heads.check_words,
+    ("vle", "model"): vle_model.check,
+    ("vle", "model+boxes"): vle_model.check_boxes,
+    ("vle", "pbc"): heads.check_patches,
+    ("vle", "position embedding resize"): vle_model.check_sizes,
+    ("vle", "pretraining checkpoint"): files.check_pretraining,
+    ("vle", "processor"): processor.check,
+    ("vle", "vcr batch"): vcr.check_batch,
+    ("vle", "vcr_helpers"): vcr_helpers.check,
+    ("vle", "vcr_q2a"): vcr.check,
+    ("vle", "vcr_qa2r"): vcr.check,
+    ("vle", "vqa"): heads.check_answers,
+    ("vle", "zero_to_fp32"): zero.check,
 }

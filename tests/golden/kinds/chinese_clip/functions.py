@@ -22,7 +22,7 @@ from tuwen.train.optim import learning_rate
 def check(case: Case, expected: Expected) -> None:
     inputs = load_file(case.path / "inputs.safetensors")
     for key in expected.keys("pos."):
-        expected.close(key, resize_grid(inputs[key], int(key.partition("to")[2])))
+        expected.close(key, resize_grid(inputs[key], int(key.partition("to")[2]), align_corners=True))
     for key in expected.keys("kd."):
         check_distillation(expected, inputs, key)
     if "mask.out" in expected.tensors:

@@ -1,0 +1,1 @@
+"""Checks of BridgeTower's cases, a file for each kind."""

@@ -1,0 +1,1 @@
+"""Checks of VLE's cases, a file for each kind."""
