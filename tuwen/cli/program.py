@@ -9,7 +9,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuwen.cli import classify, convert, demo, doctor, embed, inspect, models, search, train
+from tuwen.cli import (
+    classify,
+    convert,
+    demo,
+    doctor,
+    embed,
+    fill,
+    ground,
+    inspect,
+    match,
+    models,
+    search,
+    train,
+    vcr,
+    vqa,
+)
 from tuwen.errors import TuwenError
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -80,6 +95,11 @@ COMMANDS = (
     ("embed", embed.command, "Pictures and texts into vectors / 把图片和文本嵌入为向量"),
     ("search", search.command, "Search an embedded folder / 搜索已嵌入的文件夹"),
     ("classify", classify.command, "Sort pictures by labels of your own / 用自定义标签给图片分类"),
+    ("match", match.command, "Does a text describe a picture? / 判断图文是否相符"),
+    ("fill", fill.command, "Fill the <mask> in a text about a picture / 根据图片填空"),
+    ("vqa", vqa.command, "Ask questions about pictures / 就图片提问"),
+    ("ground", ground.command, "Find what a text says in a picture / 在图片中定位文字所描述的内容"),
+    ("vcr", vcr.command, "Choose answers or reasons of VCR items / 视觉常识推理"),
     ("train", train.command, "Train from a recipe / 按配方训练"),
 )
 for name, function, short in COMMANDS:
