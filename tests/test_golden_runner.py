@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.golden import test_golden
-from tests.golden.case import Case, Expected, find_cases, read_case, same_files
+from tests.golden.case import Case, Expected, find_cases, kind_of, read_case, same_files
 from tests.golden.test_golden import KEPT, here, there
 
 FAMILY = KEPT / "chinese_clip"
@@ -40,7 +40,8 @@ def described(folder: Path, **settings: object) -> Path:
 def test_a_folder_of_families_a_family_and_a_case_are_all_searched() -> None:
     names = {str(case) for case in find_cases(KEPT)}
     assert "chinese_clip/vit_b16_module_optimizer" in names
-    assert {str(case) for case in find_cases(FAMILY)} == names
+    own = {name for name in names if name.startswith("chinese_clip/")}
+    assert {str(case) for case in find_cases(FAMILY)} == own < names
     assert [str(case) for case in find_cases(FAMILY / "tokenize")] == ["chinese_clip/tokenize"]
 
 
@@ -54,6 +55,13 @@ def test_a_kind_is_known_by_its_description_and_not_by_the_name_of_its_folder(tm
     (found,) = there(tmp_path)
     assert found.id == "chinese_clip/model_17"
     run(*found.values)
+
+
+def test_a_case_without_a_kind_is_about_its_tasks() -> None:
+    assert kind_of({"kind": "hf", "task": "features"}) == "hf"
+    assert kind_of({"task": "vcr batch", "format": "several"}) == "vcr batch"
+    assert kind_of({"task": ["mlm", "itm"]}) == "mlm+itm"
+    assert kind_of({"family": "vle"}) == ""
 
 
 def test_a_kind_without_a_check_is_skipped_with_its_reason(tmp_path: Path) -> None:
@@ -93,6 +101,33 @@ def test_a_number_that_nothing_checks_fails(tmp_path: Path) -> None:
     save_file(load_file(folder / "expected.safetensors") | {"new.ids": torch.zeros(2)}, folder / "expected.safetensors")
     with pytest.raises(AssertionError, match=r"nothing checks new\.ids"):
         run(read_case(folder))
+
+
+def test_a_case_may_have_numbers_of_one_sort_but_not_of_none(tmp_path: Path) -> None:
+    folder = described(tmp_path / "a", family="vle", task="model", tolerance={"atol": 0, "rtol": 0})
+    with pytest.raises(AssertionError, match=r"neither expected\.safetensors nor expected\.json"):
+        Expected(read_case(folder))
+    (folder / "expected.json").write_text('{"answers": [{"score": 0.5, "text": "yes"}]}', encoding="utf-8")
+    expected = Expected(read_case(folder))
+    with pytest.raises(AssertionError, match=r"expected\.safetensors has no logits among its 0 entries"):
+        expected.tensor("logits")
+    expected.close_value("answers", [{"score": 0.5, "text": "yes"}])
+    expected.finish()
+
+
+def test_plain_data_is_compared_number_by_number(tmp_path: Path) -> None:
+    folder = described(tmp_path / "a", family="vle", task="vqa", tolerance={"atol": 0.01, "rtol": 0})
+    (folder / "expected.json").write_text('{"found": [{"score": 0.5, "text": "yes", "row": 3}]}', encoding="utf-8")
+    for ours, differences in (
+        ([{"score": 0.505, "text": "yes", "row": 3}], 0),
+        ([{"score": 0.52, "text": "yes", "row": 3}], 1),
+        ([{"score": 0.52, "text": "no", "row": 4}], 3),
+        ([{"score": 0.5, "text": "yes"}], 1),
+        ([], 1),
+    ):
+        expected = Expected(read_case(folder))
+        expected.close_value("found", ours)
+        assert len(expected.differences) == differences
 
 
 def test_every_wrong_number_is_named(tmp_path: Path) -> None:

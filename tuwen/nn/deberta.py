@@ -121,8 +121,9 @@ class RelativeAttention(nn.Module):
 
     def _by_place(self, q: Tensor, k: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
         """Scores (B, H, T, T) of queries with the keys of places, and of keys with the queries of places."""
-        between = places_between(q.shape[2], places[0].shape[1] // 2, self.max_distance).to(q.device)
-        low, high = int(between[0, -1]), int(between[-1, 0])  # rows of the table that occur lie next to each other
+        between = places_between(q.shape[2], places[0].shape[1] // 2, self.max_distance)
+        low, high = int(between.min()), int(between.max())  # only these rows of the table occur
+        between = between.to(q.device)
         queries, keys = (part[:, low : high + 1].transpose(-1, -2) for part in places)  # (H, D / H, R)
         index = (between - low).expand(*q.shape[:2], -1, -1)  # (B, H, T, T)
         return (q @ keys).gather(-1, index) + (k @ queries).gather(-1, index.transpose(-1, -2)).transpose(-1, -2)

@@ -13,6 +13,7 @@ from tests.golden.kinds.vle.heat import check_heat
 from tests.golden.kinds.vle.stages import check_file, check_gradients, check_inputs, loaded, module_of, pooled_of
 from tuwen.losses import answer_loss, match_loss, word_loss
 from tuwen.model import Model
+from tuwen.models.vle.towers import Words
 from tuwen.tasks.answer import Answer
 from tuwen.types import Images, Texts
 
@@ -129,7 +130,9 @@ def check_words(case: Case, expected: Expected) -> None:
     states = module(images, texts, last="text").text
     assert states is not None
     logits = module.words(states)
-    expected.close("mlm_transform", module.heads["fill"].project(states))
+    head = module.heads["fill"]
+    assert isinstance(head, Words)
+    expected.close("mlm_transform", head.project(states))
     expected.close("logits", logits)
     expected.close("logits", module.words(module(images, texts).text), "of the whole last layer")
     loss = word_loss(logits, labels)
@@ -139,7 +142,7 @@ def check_words(case: Case, expected: Expected) -> None:
     expected.equal("mask_token_id", mask_id)
     expected.equal("vocab_size_config", module.config.text.vocabulary)
     # There is no decoder of its own: `words` multiplies with the word table.
-    sizes = {tuple(parameter.shape) for parameter in module.heads["fill"].parameters()}
+    sizes = {tuple(parameter.shape) for parameter in head.parameters()}
     expected.equal("decoder_shares_embedding", tuple(module.text.embeddings.words.weight.shape) not in sizes)
     best = [row.argmax(-1)[ids == mask_id].tolist() for row, ids in zip(logits, texts.ids, strict=True)]
     expected.equal("argmax_at_masks", best)
