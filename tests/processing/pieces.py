@@ -5,15 +5,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 UNKNOWN, CONTROL = 2, 3
 SPECIAL = (("[PAD]", 0.0, CONTROL), ("[CLS]", 0.0, CONTROL), ("[SEP]", 0.0, CONTROL), ("[UNK]", 0.0, UNKNOWN))
-WORDS: dict[str, float] = {
-    **dict([("▁", -2.25), ("▁a", -2.5), ("▁the", -2.75), ("▁dog", -3.5), ("s", -3.625), ("e", -3.7), ("ee", -4.3)]),
-    **dict([("▁do", -5.0), ("g", -5.1), ("a", -3.1), ("b", -3.3), ("ab", -4.9), ("aba", -6.2), ("th", -6.5)]),
-    **dict([("d", -6.7), ("o", -6.8), ("t", -6.9), ("h", -7.0), (".", -3.9), ("[", -7.1), ("]", -7.2), ("é", -7.3)]),
-    **dict([("fi", -7.4), ("c", -7.5), ("中", -8.5), ("!", -8.7), ("!!", -9.1)]),
-}
+SCORES = """
+    ▁ -2.25   ▁a -2.5   ▁the -2.75   ▁dog -3.5   ▁do -5.0   s -3.625   e -3.7   ee -4.3   g -5.1   a -3.1   b -3.3
+    ab -4.9   aba -6.2   th -6.5   d -6.7   o -6.8   t -6.9   h -7.0   . -3.9   [ -7.1   ] -7.2   é -7.3   fi -7.4
+    c -7.5   中 -8.5   ! -8.7   !! -9.1
+""".split()
+WORDS = dict(zip(SCORES[::2], map(float, SCORES[1::2]), strict=True))
 # As in NFKC, a few: a character, or several, and what stands for them.
 CHARACTERS = {
     "\t": " ",
@@ -57,7 +58,7 @@ def write(folder: Path, content: bytes | None = None) -> Path:
 
 def table(replacements: Mapping[str, str]) -> bytes:
     """The compiled form: a double-array trie in which every node has a block of 256 units of its own."""
-    tree: dict[int, dict] = {}  # type: ignore[type-arg]
+    tree: dict[int, Any] = {}  # byte: node; -1: where the replacement begins
     texts = b""
     for key, value in replacements.items():
         node = tree
@@ -70,7 +71,7 @@ def table(replacements: Mapping[str, str]) -> bytes:
     return struct.pack("<I", 4 * len(units)) + struct.pack(f"<{len(units)}I", *units) + texts
 
 
-def _place(node: dict, index: int, units: list[int]) -> None:  # type: ignore[type-arg]
+def _place(node: dict[int, Any], index: int, units: list[int]) -> None:
     block = len(units)
     units += [1] + [0] * 255  # an empty place must not say that it is for byte 0
     units[index] |= (index ^ block) << 10 | (0x100 if -1 in node else 0)

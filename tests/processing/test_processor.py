@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.processing import pieces, test_byte_bpe
 from tests.processing.pictures import noise
 from tuwen.errors import InputError, UsageError
+from tuwen.processing.byte_bpe import ByteBPE
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.processor import Processor
+from tuwen.processing.tokenizer import open_tokenizer
+from tuwen.processing.unigram import Unigram
 from tuwen.processing.wordpiece import WordPiece
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"一只猫的照片"]
@@ -37,6 +41,29 @@ def test_texts_are_padded_to_the_longest(processor: Processor) -> None:
 def test_a_length_pads_and_cuts(processor: Processor) -> None:
     assert processor.texts(TEXTS, length=4).ids[0].tolist() == [2, 4, 5, 3]
     assert processor.texts(TEXTS, length=12).ids[2].tolist() == [2, 4, 5, 6, 7, 8, 3, 0, 0, 0, 0, 0]
+
+
+def test_a_long_text_can_be_an_error(processor: Processor) -> None:
+    strict = replace(processor, overflow="error")
+    with pytest.raises(InputError, match=r"text 3 of 5 \('一只猫的照片'\) has 8 tokens, the model takes 7"):
+        strict.texts(TEXTS)
+    with pytest.raises(InputError, match=r"text 1 of 1 \('一一.*\.\.\.\) has 52 tokens, the model takes 7"):
+        strict.ids(["一" * 50], 9)
+    assert strict.ids(TEXTS[:2]) == processor.ids(TEXTS[:2])
+    assert strict.ids(TEXTS, 7) == processor.ids(TEXTS, 7)  # who says a length asks for the cut
+
+
+def test_a_model_that_takes_any_length_cuts_nothing(processor: Processor) -> None:
+    endless = replace(processor, context_length=None)
+    assert endless.texts(["一" * 90, "猫"]).ids.shape == (2, 92)
+    assert endless.texts(["一" * 90, "猫"], 5).ids.tolist() == [[2, 4, 4, 4, 3], [2, 6, 3, 0, 0]]
+
+
+def test_wrong_settings_are_refused(processor: Processor) -> None:
+    with pytest.raises(UsageError, match="context_length is 1, expected at least 2"):
+        replace(processor, context_length=1)
+    with pytest.raises(UsageError, match="overflow is 'wrap', expected 'cut' or 'error'"):
+        replace(processor, overflow="wrap")
 
 
 def test_packing_sorts_by_length_and_says_how_to_go_back(processor: Processor) -> None:
@@ -91,13 +118,35 @@ def test_saving_and_loading_changes_nothing(processor: Processor, tmp_path: Path
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["preprocessor.json", "tokenizer.json"]
 
 
+@pytest.mark.parametrize("kind", [Unigram, ByteBPE])
+def test_a_processor_is_kept_with_any_tokenizer(processor: Processor, tmp_path: Path, kind: type) -> None:
+    folder = pieces.write(tmp_path).parent if kind is Unigram else test_byte_bpe.write(tmp_path)
+    kept = replace(processor, tokenizer=open_tokenizer(folder), context_length=None, overflow="error")
+    kept.save(tmp_path / "model")
+    loaded = Processor.load(tmp_path / "model")
+    assert isinstance(loaded.tokenizer, kind)
+    assert (loaded.context_length, loaded.overflow, loaded.fingerprint()) == (None, "error", kept.fingerprint())
+    assert torch.equal(loaded.texts(["the dog", "a"]).ids, kept.texts(["the dog", "a"]).ids)
+
+
+def test_a_processor_kept_before_texts_could_be_too_long_still_opens(processor: Processor, tmp_path: Path) -> None:
+    processor.save(tmp_path)
+    settings = json.loads((tmp_path / "preprocessor.json").read_text())
+    del settings["overflow"]
+    (tmp_path / "preprocessor.json").write_text(json.dumps(settings))
+    loaded = Processor.load(tmp_path)
+    assert (loaded.overflow, loaded.fingerprint()) == ("cut", processor.fingerprint())
+
+
 def test_fingerprints_tell_processors_apart(processor: Processor) -> None:
     others = [
         replace(processor, context_length=8),
         replace(processor, image=replace(processor.image, resize="fast")),
         replace(processor, tokenizer=WordPiece([*VOCABULARY, "狗"])),
+        replace(processor, overflow="error"),
+        replace(processor, context_length=None),
     ]
-    assert len({one.fingerprint() for one in [processor, *others]}) == 4
+    assert len({one.fingerprint() for one in [processor, *others]}) == 6
     assert replace(processor, image=replace(processor.image, max_pixels=9)).fingerprint() == processor.fingerprint()
 
 

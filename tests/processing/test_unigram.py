@@ -169,7 +169,7 @@ def test_pairs_need_as_many_first_as_second_texts(unigram: Unigram) -> None:
         ("the dogs.", "[CLS] the dogs.[SEP]", "the dogs."),
         ("", "[CLS][SEP]", ""),
         ("a zq dog", "[CLS] a [UNK] dog[SEP]", "a  dog"),
-        ("a [MASK] dog", "[CLS] a [MASK] dog[SEP]", "a dog"),
+        ("a [MASK] dog", "[CLS]a [MASK] dog[SEP]", "a dog"),  # text before an added token is put together by itself
         ("a [SEP] dog", "[CLS] a[SEP] dog[SEP]", "a dog"),
         ("a .", "[CLS] a .[SEP]", "a ."),
     ],

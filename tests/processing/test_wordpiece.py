@@ -213,6 +213,26 @@ def test_the_transformers_style_equals_bert_tokenizer() -> None:
     assert ours.ids(texts, 52) == expected
 
 
+def test_pairs_and_decoding_equal_bert_tokenizer() -> None:
+    from transformers import BertTokenizer
+
+    theirs = BertTokenizer(vocab={token: number for number, token in enumerate(VOCABULARY)})
+    ours = WordPiece(VOCABULARY, style="transformers")
+    draw = Random(6)
+    parts = [*SPECIAL, "hello", "photos", "中国", "a", "b", " ", "."]
+    texts = ["".join(draw.choices(parts, k=draw.randrange(1, 9))) for _ in range(100)]
+    for length in (3, 10, 11):
+        ids, segments = ours.pair_ids(texts, texts[::-1], length)
+        expected = theirs(texts, texts[::-1], truncation="longest_first", max_length=length)
+        assert (ids, segments) == (expected["input_ids"], expected["token_type_ids"])
+    for row in ours.ids(texts):
+        for skip in (False, True):
+            decoded = theirs.decode(row, skip_special_tokens=skip, clean_up_tokenization_spaces=False)
+            assert ours.decode(row, skip_special=skip, clean=True) == decoded
+    with pytest.raises(UsageError, match="id -1 is outside the vocabulary"):
+        ours.decode([-1])
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [([], "empty list"), ("一只猫", "single string"), (["a", 3], "text 2 of 2 is int"), ([b"a"], "is bytes")],

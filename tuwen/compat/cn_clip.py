@@ -20,6 +20,7 @@ from tuwen.loading import load
 from tuwen.models.chinese_clip import CONTEXT_LENGTH, VARIANTS, ChineseCLIP, Config
 from tuwen.nn.heads import unit
 from tuwen.processing.image import ImagePipeline
+from tuwen.processing.tokenizer import Tokenizer
 from tuwen.processing.wordpiece import WordPiece
 from tuwen.types import Images, Texts
 
@@ -42,7 +43,7 @@ TEXT_TOWERS = {
 
 # `tokenize` takes no model, so it needs one vocabulary for the process: that of the model loaded last. All published
 # models share it.
-_tokenizer: WordPiece | None = None
+_tokenizer: Tokenizer | None = None
 
 
 def available_models() -> list[str]:

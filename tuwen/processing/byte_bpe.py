@@ -136,24 +136,21 @@ class ByteBPE:
 
 def _published(numbers: Mapping[str, int], merges: Sequence[str]) -> dict[str, Any]:
     """The `tokenizer.json` that the published vocabulary and merges stand for."""
-    numbers = dict(numbers)
-    for token in SPECIAL:
-        numbers.setdefault(token, max(numbers.values(), default=-1) + 1)
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {
         "version": "1.0",
-        "added_tokens": [_special(token, numbers[token]) for token in SPECIAL],
+        "added_tokens": [_special(token, numbers[token]) for token in SPECIAL if token in numbers],
         "normalizer": None,
         "pre_tokenizer": level,
         "post_processor": {
             "type": "RobertaProcessing",
-            "sep": [END, numbers[END]],
-            "cls": [START, numbers[START]],
+            "sep": [END, numbers.get(END, 0)],
+            "cls": [START, numbers.get(START, 0)],
             "trim_offsets": True,
             "add_prefix_space": False,
         },
         "decoder": level,
-        "model": {"type": "BPE", "vocab": numbers, "merges": list(merges)},
+        "model": {"type": "BPE", "vocab": dict(numbers), "merges": list(merges)},
     }
 
 

@@ -59,8 +59,9 @@ class Processor:
         rows = self.tokenizer.ids(texts)
         for place, row in enumerate(rows):
             if len(row) > limit:
+                shown = repr(texts[place][:40]) + "..." * (len(texts[place]) > 40)
                 raise InputError(
-                    f"text {place + 1} of {len(rows)} ({texts[place][:40]!r}...) has {len(row)} tokens, the model "
+                    f"text {place + 1} of {len(rows)} ({shown}) has {len(row)} tokens, the model "
                     f"takes {limit}: shorten it, or cut texts with a processor whose overflow is 'cut'"
                 )
         return rows

@@ -98,7 +98,7 @@ class Unigram:
         try:
             content = json.loads(text)
             return cls(*_from_rules(content))
-        except (ValueError, KeyError, TypeError, AttributeError, LookupError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not the tokenizer.json of a unigram tokenizer: {error}") from error
 
     def save(self, path: str | Path) -> None:
