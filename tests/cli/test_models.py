@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.cli.conftest import Call
+from tuwen.cli.console import width
 from tuwen.loading import load
 from tuwen.models import PUBLISHED
 
@@ -29,6 +30,26 @@ def test_a_model_is_recognised(call: Call, model: Path) -> None:
     assert found["family"] == "chinese-clip"
     assert found["parameters"] == sum(parameter.numel() for parameter in loaded.module.parameters())
     assert found["fingerprint"] == loaded.fingerprint
+
+
+def test_a_model_without_features_has_no_width(call: Call) -> None:
+    rows = {row["name"]: row for row in json.loads(call("models", "--json").stdout)}
+    assert rows["vle/base"]["width"] is None
+    assert rows["vle/base"]["tasks"] == ["match", "ground", "fill"]
+    assert rows["bridgetower/base"]["tasks"] == []
+    lines = {line.split()[0]: line.split() for line in call("models").stdout.splitlines()}
+    assert lines["vle/base"][-4:] == ["224", "-", "no", "hfl/vle-base"]
+    assert lines["bridgetower/base"][4] == "-"
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, 150])
+def test_the_table_of_models_fits_the_terminal(columns: int, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = call("models").stdout.splitlines()
+    assert max(map(width, lines)) <= columns
+    words = " ".join(lines).split()
+    assert words.count("classify") == sum("classify" in model.tasks for model in PUBLISHED.values()) + 1
+    assert ("hfl/vle-base" in words) == (columns == 150)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@ import pytest
 from tests.cli.conftest import Call, save_pictures
 from tuwen.loading import load
 
+CASES = Path(__file__).parents[1] / "golden" / "cases"
+FUSING = CASES / "bridgetower" / "hf_all_heads" / "checkpoint"
+ANSWERING = CASES / "vle" / "vqa_base" / "checkpoint"
+
 
 @pytest.fixture(scope="session")
 def embedded(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -93,16 +97,90 @@ def test_a_table_is_printed_for_people(call: Call, embedded: Path) -> None:
         (["{out}", "--image", "{out}/manifest.json"], 4, "manifest.json"),
         (["{out}", "猫", "-m", "no-such-model"], 3, "no-such-model"),
         (["{out}", "猫", "-m", "{other}"], 4, "cannot be compared"),
+        (["{out}", "猫", "--depth", "5"], 2, "give --rerank MODEL"),
+        (["{out}", "猫", "--sheet", "sheet.jpg"], 2, "must end in .png"),
+        (["{out}", "--image", "{out}/none.png", "--rerank", "{judge}"], 2, "give a text"),
+        (["{out}", "猫", "--what", "text", "--rerank", "{judge}"], 2, "--what image"),
+        (["{out}", "猫", "--rerank", "demo"], 2, "cannot match: its tasks are embed, search, classify; these can: br"),
+        (["{out}", "猫", "--rerank", "{answering}"], 2, "cannot match: its tasks are answer"),
+        (["{out}", "猫", "--rerank", "no-such-model"], 3, "no-such-model"),
+        (["{out}", "red cat " * 60, "--rerank", "{judge}"], 4, "tokens, the model takes 38"),
     ],
 )
 def test_bad_input_is_one_sentence(
     words: list[str], code: int, said: str, call: Call, embedded: Path, other_model: Path
 ) -> None:
-    result = call("search", *(word.format(out=embedded, other=other_model) for word in words), "-q")
+    places = {"out": embedded, "other": other_model, "judge": FUSING, "answering": ANSWERING}
+    result = call("search", *(word.format(**places) for word in words), "-q")
     assert result.exit_code == code, result.stderr
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
+
+
+def test_reranked_hits_carry_both_scores_and_where_they_were(call: Call, embedded: Path) -> None:
+    recalled = hits(call, embedded, "a red cat", "-k", 4)
+    reranked = hits(call, embedded, "a red cat", "-k", 3, "--rerank", FUSING, "--depth", 4)
+    assert [hit["rank"] for hit in reranked] == [1, 2, 3]
+    chances = [hit["match"] for hit in reranked]
+    assert chances == sorted(chances, reverse=True)  # type: ignore[type-var]
+    paths = [str(hit["path"]) for hit in reranked]
+    assert chances == pytest.approx(load(FUSING).match(paths, "a red cat").flatten().tolist(), abs=2e-6)
+    for hit in reranked:
+        before = recalled[int(str(hit["recall_rank"])) - 1]
+        assert (hit["id"], hit["score"]) == (before["id"], before["score"])
+
+
+def test_the_table_of_reranked_hits_says_how_they_moved(call: Call, embedded: Path) -> None:
+    found = hits(call, embedded, "a red cat", "--rerank", FUSING)
+    lines = call("search", embedded, "a red cat", "--rerank", FUSING).stdout.splitlines()
+    assert lines[0].split() == ["rank", "moved", "match", "cosine", "picture"]
+    assert len(lines) == 2 + 6
+    for line, hit in zip(lines[2:], found, strict=True):
+        rank, moved, match, cosine, name = line.split()
+        up = int(str(hit["recall_rank"])) - int(rank)
+        assert moved == (f"↑{up}" if up > 0 else f"↓{-up}" if up else "=")
+        assert (match, cosine, name) == (f"{hit['match']:.1%}", f"{hit['score']:.4f}", hit["id"])
+
+
+def test_a_picture_that_has_vanished_is_reported_and_comes_last(call: Call, embedded: Path, tmp_path: Path) -> None:
+    picture = embedded.parent / "pictures" / "02.png"
+    content = picture.read_bytes()
+    picture.unlink()
+    try:
+        result = call("search", embedded, "a red cat", "--rerank", FUSING, "--json")
+        table = call("search", embedded, "a red cat", "--rerank", FUSING, "--sheet", tmp_path / "s.png")
+    finally:
+        picture.write_bytes(content)
+    assert result.exit_code == table.exit_code == 1
+    found = json.loads(result.stdout)
+    assert (found["hits"][-1]["id"], found["hits"][-1]["match"]) == ("02.png", None)
+    assert len(found["hits"]) == 6
+    assert [failure["id"] for failure in found["failures"]] == ["02.png"]
+    assert "02.png does not exist" in result.stderr
+    assert table.stdout.splitlines()[-1].split()[2] == "-"
+    assert (tmp_path / "s.png").is_file()
+
+
+def test_a_reranker_that_knows_no_chinese_says_so_once(call: Call, embedded: Path) -> None:
+    result = call("search", embedded, "红色的猫", "--rerank", FUSING)
+    assert result.exit_code == 0
+    assert result.stderr.count("this model knows en only") == 1
+
+
+def test_sheet_and_page_are_written_of_both_orders(call: Call, embedded: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    words = [embedded, "a red cat", "-k", 3]
+    both = [*words, "--rerank", FUSING, "--sheet", tmp_path / "new" / "b.png", "--html", tmp_path / "new" / "b.html"]
+    assert call("search", *both).exit_code == 0
+    assert call("search", *words, "--sheet", tmp_path / "a.png").exit_code == 0
+    with Image.open(tmp_path / "a.png") as one, Image.open(tmp_path / "new" / "b.png") as two:
+        assert two.width == one.width
+        assert two.height > one.height + 196
+    page = (tmp_path / "new" / "b.html").read_text(encoding="utf-8")
+    assert page.count("<li>") == 3
+    assert "前 6 张由 checkpoint 重排" in page
 
 
 def test_an_unfinished_folder_says_how_to_go_on(call: Call, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tuwen.scenes import vocabulary_texts
 from tuwen.search.font import font
 from tuwen.search.gallery import Answer, Hit
 from tuwen.search.page import page, write_page
-from tuwen.search.sheet import draw_sheet, verdict, wrapped, write_sheet
+from tuwen.search.sheet import draw_before_after, draw_sheet, verdict, wrapped, write_before_after, write_sheet
 
 
 def hit(folder: Path, rank: int, right: bool | None = None, name: str = "a.png") -> Hit:
@@ -93,3 +93,73 @@ def test_texts_are_shown_as_texts(tmp_path: Path) -> None:
     html = page(tmp_path / "p.html", [Answer("猫", [Hit(1, 0.5, "a.txt:1", "a.txt", "一只猫")])], "", "")
     assert '<p class="text">一只猫</p>' in html
     assert "<img" not in html
+
+
+COLOURS = ("red", "lime", "blue")
+FIRST = 40 + 300 + 18  # left edge of the first card
+
+
+@pytest.fixture
+def reranked(tmp_path: Path) -> Answer:
+    """Red, green and blue as they were found; now blue, red, and green, which could not be read."""
+    for colour in COLOURS:
+        Image.new("RGB", (60, 40), colour).save(tmp_path / f"{colour}.png")
+    order = (("blue", 3, 0.91), ("red", 1, 0.25), ("lime", 2, None))
+    hits = [
+        Hit(rank, 0.5 - before / 10, f"{name}.png", str(tmp_path / f"{name}.png"), "", name == "red", match, before)
+        for rank, (name, before, match) in enumerate(order, 1)
+    ]
+    return Answer("雪地上的狐狸", hits, right=(2, 9))
+
+
+def colours(sheet: Image.Image, y: int) -> list[object]:
+    """What is in the middle of each card at this height."""
+    return [sheet.getpixel((FIRST + column * (196 + 18) + 98, y)) for column in range((sheet.width - FIRST) // 214)]
+
+
+def test_before_stands_above_after(reranked: Answer) -> None:
+    sheet = draw_before_after([reranked], 6, "t", "s")
+    red, lime, blue = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    assert colours(sheet, 240) == [red, lime, blue]
+    assert colours(sheet, 240 + 232 + 64) == [blue, red, lime]
+    assert colours(draw_before_after([reranked], 2, "t", "s"), 240) == [red, lime]
+
+
+def test_lines_lead_from_each_old_place_to_the_new_one(reranked: Answer) -> None:
+    sheet = draw_before_after([reranked], 6, "t", "s")
+    top = 122 + 232
+    paper = (244, 243, 239)
+    middles = [FIRST + column * 214 + 98 for column in range(3)]
+    assert all(sheet.getpixel((x, top + 8)) != paper for x in middles)
+    for place in ((middles[2], top + 7), (middles[0], top + 64 - 8)):  # blue rises from the third place to the first
+        red, lime, _ = sheet.convert("RGB").crop((*place, place[0] + 1, place[1] + 1)).tobytes()
+        assert lime > red + 60
+    alone = draw_before_after([reranked], 1, "t", "s")
+    assert all(alone.getpixel((x, top + 32)) == paper for x in range(FIRST, alone.width))
+
+
+def test_a_sheet_of_reranked_hits_has_room_for_both_scores(reranked: Answer, answer: Answer) -> None:
+    plain, both = draw_sheet([answer], "t", "s"), draw_sheet([reranked], "t", "s")
+    assert both.height == plain.height + 26
+    assert colours(both, 240) == [(0, 0, 255), (255, 0, 0), (0, 255, 0)]
+
+
+def test_the_sheet_of_both_orders_appears_whole(reranked: Answer, tmp_path: Path) -> None:
+    write_before_after(tmp_path / "both.png", [reranked], 3, "标题", "说明")
+    with Image.open(tmp_path / "both.png") as sheet:
+        assert (sheet.format, sheet.size) == ("PNG", draw_before_after([reranked], 3, "", "").size)
+
+
+def test_the_page_of_reranked_hits_shows_both_scores_and_how_they_moved(reranked: Answer, tmp_path: Path) -> None:
+    html = page(tmp_path / "p.html", [reranked], "", "")
+    assert '<i class="up">↑2</i><span>91.0%</span>' in html
+    assert "<i>↓1</i><span>25.0%</span>" in html
+    assert "未读出" in html and "not read" in html
+    assert html.count("<small><span") == 3 + 1  # a cosine each, and the verdict
+    assert "Reranked by" in html
+    assert "Reranked by" not in page(tmp_path / "p.html", [Answer("猫", [])], "", "")
+
+
+def test_the_name_of_a_file_has_a_line_of_its_own(answer: Answer, tmp_path: Path) -> None:
+    html = page(tmp_path / "p.html", [answer], "", "")
+    assert html.count('<p class="below"><span title="a.png">a.png</span></p>') == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,11 @@ def _line(cells: Sequence[str], widths: Sequence[int], columns: Sequence[str], r
 def width(text: str) -> int:
     """Columns that a text takes on a terminal: two for a Chinese character, none for an accent on its own."""
     return sum(0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def screen() -> int:
+    """Columns that a line may take: those of the terminal, any number where stdout is none (COLUMNS overrules both)."""
+    return shutil.get_terminal_size((1_000_000, 24)).columns
 
 
 def amount(number: int, one: str, many: str | None = None) -> str:

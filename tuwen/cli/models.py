@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tuwen.cli import console, options
+
+COLUMNS = ("name", "params", "lang", "tasks", "image", "width", "here", "source")
+RIGHT = ("params", "image", "width")
+NARROWEST = 12  # of the tasks
 
 
 def command(quiet: options.Quiet = False, as_json: options.AsJson = False) -> None:
@@ -15,24 +21,42 @@ def command(quiet: options.Quiet = False, as_json: options.AsJson = False) -> No
         console.result(rows)
         return
     console.header("models", console.amount(len(rows), "model"), quiet=quiet)
-    columns = ["name", "parameters", "languages", "tasks", "image", "width", "source", "here"]
     shown = [
         [
             row["name"],
             f"{row['parameters'] / 1e6:.1f} M",
             " ".join(row["languages"]),
-            " ".join(row["tasks"]),
+            " ".join(row["tasks"]) or "-",
             row["image_size"],
-            row["width"],
-            row["source"],
+            row["width"] or "-",
             "yes" if row["here"] else "no",
+            row["source"],
         ]
         for row in rows
     ]
-    console.table(columns, shown, ["parameters", "image", "width"])
+    console.table(*fitted(COLUMNS, shown, console.screen()), RIGHT)
     console.note(
         "A folder, a weight file or owner/name on a hub loads as well / 也可加载文件夹、权重文件或 hub 仓库", quiet
     )
+
+
+def fitted(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], screen: int
+) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+    """Columns and rows of a table that is no wider than the screen: without the last column, the source, where there
+    is no room for it, and with the tasks over several lines."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(console.width(cell) for cell in column) for column in zip(columns, *cells, strict=True)]
+    if sum(widths) + 2 * (len(widths) - 1) <= screen:
+        return columns, cells
+    last, tasks = len(columns) - 1, list(columns).index("tasks")
+    room = screen - sum(widths[:last]) - 2 * (last - 1) + widths[tasks]
+    lines: list[list[str]] = []
+    for row in cells:
+        for number, part in enumerate(textwrap.wrap(row[tasks], max(room, NARROWEST), break_long_words=False)):
+            around = row[:last] if number == 0 else [""] * last
+            lines.append([*around[:tasks], part, *around[tasks + 1 :]])
+    return columns[:last], lines
 
 
 def _bundled() -> list[dict[str, Any]]:
@@ -80,7 +104,7 @@ def _row(
         "languages": list(languages),
         "tasks": list(tasks),
         "image_size": image_size,
-        "width": width,
+        "width": width or None,
         "source": source,
         "here": str(here) if here else None,
     }

@@ -15,7 +15,11 @@ from tuwen.search.exact import top_k
 @dataclass(frozen=True)
 class Hit:
     """One result. rank from 1; score: cosine; path: the picture, or the file a text comes from; text: if it is one;
-    right: whether it is what was asked for, None where nobody knows."""
+    right: whether it is what was asked for, None where nobody knows.
+
+    Of a reranked result, match: probability that the query describes the picture, None where it could not be read;
+    recall_rank: where it stood before.
+    """
 
     rank: int
     score: float
@@ -23,6 +27,16 @@ class Hit:
     path: str
     text: str = ""
     right: bool | None = None
+    match: float | None = None
+    recall_rank: int | None = None
+
+    @property
+    def moved(self) -> str:
+        """How reranking moved it: "↑5", "↓2", "=" for not at all, empty where nothing was reranked."""
+        if self.recall_rank is None:
+            return ""
+        up = self.recall_rank - self.rank
+        return f"↑{up}" if up > 0 else f"↓{-up}" if up else "="
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,11 @@ class Answer:
     hits: list[Hit]
     image: str = ""
     right: tuple[int, ...] | None = None
+
+    @property
+    def reranked(self) -> bool:
+        """Whether a second model has ordered the hits."""
+        return any(hit.recall_rank is not None for hit in self.hits)
 
 
 def nearest(embedded: Embedded, features: Tensor, k: int, what: str = "image") -> list[list[Hit]]:

@@ -51,7 +51,7 @@ def page(path: Path, answers: Sequence[Answer], subtitle_zh: str, subtitle_en: s
 <main>
 {sections}
 </main>
-<footer>{_both("分数是查询与结果特征的余弦", "Scores are cosines between the features of query and result")}</footer>
+<footer>{_footer(answers)}</footer>
 </body>
 </html>
 """
@@ -60,6 +60,15 @@ def page(path: Path, answers: Sequence[Answer], subtitle_zh: str, subtitle_en: s
 def _both(zh: str, en: str) -> str:
     """HTML in two languages, of which the page shows one."""
     return f'<span class="zh" lang="zh">{zh}</span><span class="en" lang="en">{en}</span>'
+
+
+def _footer(answers: Sequence[Answer]) -> str:
+    """What the numbers are."""
+    zh, en = "分数是查询与结果特征的余弦", "Scores are cosines between the features of query and result"
+    if any(answer.reranked for answer in answers):
+        zh = "按匹配概率重排；箭头表示相对召回名次的升降，余弦是召回时的分数"
+        en = "Reranked by the probability of a match; arrows compare with the recall, whose scores are the cosines"
+    return _both(zh, en)
 
 
 def _section(folder: Path, answer: Answer) -> str:
@@ -85,8 +94,22 @@ def _item(folder: Path, hit: Hit) -> str:
         shown = f'<p class="text">{escape(hit.text)}</p>'
     else:
         shown = f'<a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'
-    score = f"<span>{hit.score:.3f}</span>"
-    return f'<li>{shown}<p><b>{hit.rank}</b>{score}{mark}<span class="name" title="{name}">{name}</span></p></li>'
+    numbers = f"<p><b>{hit.rank}</b>{_score(hit)}{mark}</p>"
+    return f'<li>{shown}{numbers}<p class="below"><span title="{name}">{name}</span>{_cosine(hit)}</p></li>'
+
+
+def _score(hit: Hit) -> str:
+    """What the hits are ordered by: the cosine; of a reranked hit the probability, and before it how it moved."""
+    if hit.recall_rank is None:
+        return f"<span>{hit.score:.3f}</span>"
+    up = ' class="up"' if hit.rank < hit.recall_rank else ""
+    match = _both("未读出", "not read") if hit.match is None else f"{hit.match:.1%}"
+    return f"<i{up}>{hit.moved}</i><span>{match}</span>"
+
+
+def _cosine(hit: Hit) -> str:
+    """Of a reranked hit, what it was found by."""
+    return "" if hit.recall_rank is None else f"<small>{_both('余弦', 'cos')} {hit.score:.3f}</small>"
 
 
 def _link(folder: Path, path: str) -> str:
