@@ -98,7 +98,11 @@ class ViT(nn.Module):
 
     def states(self, pixels: Tensor, patch_dropout: float = 0.0) -> list[Tensor]:
         """States (B, T, D) before the first block and after each; patches are dropped at random first if asked."""
-        states = [self.norm_in(self.tokens(pixels, patch_dropout))]
+        return self.states_of(self.norm_in(self.tokens(pixels, patch_dropout)))
+
+    def states_of(self, x: Tensor) -> list[Tensor]:
+        """x (B, T, D), what the first block takes -> the same states, x itself first."""
+        states = [x]
         for block in self.blocks:
             states.append(block(states[-1]))
         return states

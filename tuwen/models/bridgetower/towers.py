@@ -71,8 +71,13 @@ VARIANTS = {
 
 
 def variant_of(config: Config) -> str | None:
-    """The published name of these sizes and heads, None where there is none."""
-    return next((name for name, sizes in VARIANTS.items() if sizes == replace(config, answers=())), None)
+    """The published name of these sizes and heads, None where there is none. The size of pictures does not count."""
+    plain = _without_size(config)
+    return next((name for name, sizes in VARIANTS.items() if _without_size(sizes) == plain), None)
+
+
+def _without_size(config: Config) -> Config:
+    return replace(config, image=replace(config.image, image_size=0, any_size=False), answers=())
 
 
 class Contrast(nn.Module):
@@ -126,7 +131,11 @@ class BridgeTower(nn.Module):
 
     def text_levels(self, texts: Texts | PackedTexts) -> Tensor:
         """-> what the fusion takes from the texts, (B, T, K, D), or (N, K, D) of packed ones."""
-        chosen = self._chosen(self.text.states(texts))
+        return self.text_levels_of(self.text.states(texts))
+
+    def text_levels_of(self, states: list[Tensor]) -> Tensor:
+        """The same from the text tower's states, as `Bert.states` gives them."""
+        chosen = self._chosen(states)
         if self.text_gate is not None:
             chosen = _mixed(chosen, self.text_gate)
         levels = _transformed(self.text_transform, chosen) + self.types.weight[0]
@@ -134,9 +143,13 @@ class BridgeTower(nn.Module):
 
     def image_levels(self, images: Images, kind: int = 1) -> Tensor:
         """-> what the fusion takes from the pictures, (B, N, K, D); `kind` is their row of the token type table."""
+        return self.image_levels_of(self.image.states(images.pixels), kind)
+
+    def image_levels_of(self, states: list[Tensor], kind: int = 1) -> Tensor:
+        """The same from the picture tower's states, as `ViT.states` gives them."""
         if not 0 < kind < self.config.types:
             raise UsageError(f"pictures of token type {kind}: this model has types 1 to {self.config.types - 1}")
-        chosen = self.image.norm_out(self._chosen(self.image.states(images.pixels)))  # one norm for every level
+        chosen = self.image.norm_out(self._chosen(states))  # one norm for every level
         if self.image_gate is not None:
             chosen = _mixed(chosen, self.image_gate)
         levels = _transformed(self.image_transform, chosen) + self.types.weight[kind]
@@ -175,11 +188,18 @@ class BridgeTower(nn.Module):
 
     def encode_text(self, texts: Texts | PackedTexts) -> Tensor:
         """-> contrastive vectors (B, E), not normalised; no fusion takes place."""
-        return self._contrast.text(self.text(texts))
+        return self.text_vector(self.text(texts))
+
+    def text_vector(self, first: Tensor) -> Tensor:
+        """first (B, width of the tower), the text tower's last state of each first token -> (B, E)."""
+        return self._contrast.text(first)
 
     def encode_image(self, images: Images, patch_dropout: float = 0.0) -> Tensor:
         """-> contrastive vectors (B, E), not normalised; no fusion takes place."""
-        first = self.image(images.pixels, patch_dropout)  # (B, D), normalised by the tower's last norm
+        return self.image_vector(self.image(images.pixels, patch_dropout))
+
+    def image_vector(self, first: Tensor) -> Tensor:
+        """first (B, width of the tower), the picture tower's last state of each class token, normalised -> (B, E)."""
         if self.config.contrast_on == "transform":
             first = self._last_image_transform(first) + self.types.weight[1]
         return self._contrast.image(first)

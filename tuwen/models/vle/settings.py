@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from tuwen.errors import UsageError
+from tuwen.models.described import Shapes, shape_of
 from tuwen.models.vle.names import split_heads
 from tuwen.models.vle.towers import Config
 from tuwen.nn.attention import ACTIVATIONS
 from tuwen.nn.deberta import DebertaConfig
 from tuwen.nn.fusion import FusionConfig
 from tuwen.nn.vit import ViTConfig
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 # What the configuration classes hold where a config.json is silent.
 _TEXT: dict[str, Any] = {
@@ -135,7 +134,10 @@ def answers_of(labels: Mapping[str, str] | list[str]) -> tuple[str, ...]:
     """id2label, a dict of numbers (as strings) or a list -> the answers in order. UsageError where numbers lack."""
     if isinstance(labels, list):
         return tuple(labels)
-    numbered = {int(number): text for number, text in labels.items()}
+    try:
+        numbered = {int(number): text for number, text in labels.items()}
+    except ValueError as error:
+        raise UsageError(f"id2label of the config has a key that is no number: {error}") from None
     if sorted(numbered) != list(range(len(numbered))):
         raise UsageError(f"id2label names {len(numbered)} answers, but not the numbers 0 to {len(numbered) - 1}")
     return tuple(numbered[number] for number in range(len(numbered)))
@@ -146,9 +148,9 @@ def heads_of(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     known, _ = split_heads(shapes)
     heads: dict[str, tuple[int, ...]] = {}
     if "match" in known:
-        heads["match"] = (shapes["itm_score.fc.weight"][0],)
+        heads["match"] = (shape_of(shapes, "itm_score.fc.weight")[0],)
     if "fill" in known:
-        heads["fill"] = (shapes["mlm_score.1.predictions.bias"][0],)
+        heads["fill"] = (shape_of(shapes, "mlm_score.1.predictions.bias")[0],)
     for theirs, ours in (
         ("vqa_classifier", "answer"),
         ("pbc_classifier", "ground"),
@@ -156,7 +158,7 @@ def heads_of(shapes: Shapes) -> dict[str, tuple[int, ...]]:
         ("vcr_q2a_logit", "choose"),
     ):
         if f"{theirs}.0.weight" in shapes:
-            heads[ours] = (shapes[f"{theirs}.0.weight"][0], shapes[f"{theirs}.3.weight"][0])
+            heads[ours] = (shapes[f"{theirs}.0.weight"][0], shape_of(shapes, f"{theirs}.3.weight")[0])
     return heads
 
 

@@ -38,7 +38,7 @@ def from_towers(
     settings: Mapping[str, Any] | None = None,
     image_layers: int | None = None,
 ) -> VLE:
-    """A model whose towers are trained and whose fusion is fresh, drawn from torch's generator, in float32 and eval mode.
+    """A model whose towers are trained and whose fusion is fresh, from torch's generator; in float32 and eval mode.
 
     vision: a CLIP in transformers' format, whole or its picture tower alone; text: a DeBERTa-v3; each a folder, a
     repository of the hub, or a `Tower`. Parts of their files that no tower of VLE has, such as CLIP's text side, are
