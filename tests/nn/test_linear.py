@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tuwen.nn import linear
-from tuwen.nn.linear import Linear
+from tuwen.nn.linear import FUSED, Linear
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN")
 
@@ -40,6 +40,16 @@ def test_the_packed_product_is_the_plain_one(packing: None, bias: bool) -> None:
     ours = Linear(12, 20, bias=bias)
     same_as_plain(ours)
     assert packed(ours)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_an_activation_on_the_way_out_is_as_exact_as_one_afterwards(packing: None, activation: str) -> None:
+    layer, x = Linear(48, 96), torch.randn(5, 48)
+    exact = FUSED[activation](F.linear(x.double(), layer.weight.double(), layer.bias.double()))  # type: ignore[union-attr]
+    with torch.no_grad():
+        fused, plain = layer.activated(x, activation), FUSED[activation](F.linear(x, layer.weight, layer.bias))
+    assert (fused - exact).abs().max() <= 2 * (plain - exact).abs().max() + 1e-7
+    assert torch.equal(layer.activated(x, activation), plain)  # with gradients nothing is packed
 
 
 def test_nothing_is_packed_where_gradients_are_wanted(packing: None) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tuwen.nn.linear import Linear
+from tuwen.nn.linear import FUSED, Linear
 
 Runs = Sequence[tuple[int, int]]  # (count, length) of each stretch of equally long sequences
 
@@ -95,8 +95,12 @@ class FeedForward(nn.Module):
         super().__init__()
         self.expand = Linear(width, hidden)
         self.reduce = Linear(hidden, width)
-        self.activation = ACTIVATIONS[activation]
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., D) -> (..., D)."""
-        return self.reduce(self.activation(self.expand(x)))
+        if self.activation in FUSED:
+            return self.reduce(self.expand.activated(x, self.activation))
+        return self.reduce(ACTIVATIONS[self.activation](self.expand(x)))

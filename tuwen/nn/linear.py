@@ -16,6 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+FUSED: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "relu": F.relu,
+}  # activations that oneDNN applies on the way out, with the same exactness
 WORTH_IT = 1.15  # a smaller gain is within the noise of the trial and not worth a second copy of the weights
 
 
@@ -43,6 +47,13 @@ class Linear(nn.Module):
         if not torch.compiler.is_compiling() and torch.is_grad_enabled():
             self._packed = None  # a fused optimizer's step, which may follow, leaves the version counter alone
         return F.linear(x, self.weight, self.bias)
+
+    def activated(self, x: Tensor, activation: str) -> Tensor:
+        """x (..., in) -> (..., out), then one of FUSED: on the packed path in the same pass over the memory."""
+        if _may_pack(x, self.weight):
+            how = "none" if activation == "gelu" else ""  # which approximation of gelu: none
+            return torch.ops.mkldnn._linear_pointwise(x, self._packed_weight(), self.bias, activation, [], how)
+        return FUSED[activation](self(x))
 
     def _packed_weight(self) -> Tensor:
         # The version counter moves with every in-place change (an optimizer step, load_state_dict), the pointer with
