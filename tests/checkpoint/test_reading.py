@@ -86,6 +86,17 @@ def test_a_bare_state_dict_is_read_and_said_to_be_bare(tmp_path: Path) -> None:
     assert "bare state dict" in found.notes[0]
 
 
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_the_weights_under_learnable_are_read_without_what_lies_beside(tmp_path: Path, legacy: bool) -> None:
+    expected = states()
+    optimizer = {"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}
+    path = save({"learnable": expected, "optimizer": optimizer, "epoch": 4}, tmp_path / "a.pth", legacy)
+    found = read(path)
+    assert_same(found.tensors, expected)
+    assert found.extra == {"epoch": 4} and found.notes == ["left out: optimizer"]
+    assert torch.equal(read(path, optimizer=True).extra["optimizer"]["state"][0]["momentum_buffer"], torch.ones(2))
+
+
 def test_writing_into_a_tensor_that_was_read_leaves_the_file_alone(tmp_path: Path) -> None:
     path = save({"a": torch.ones(3)}, tmp_path / "a.pt")
     before = path.read_bytes()

@@ -68,7 +68,7 @@ FOREIGN: dict[str, tuple[bytes, str, str]] = {
     "graph.onnx": (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0", "onnx", "ONNX graph: name the checkpoint"),
     "llama.gguf": (b"GGUF\x03\x00\x00\x00" + bytes(64), "gguf", "GGUF"),
     "keras.h5": (b"\x89HDF\r\n\x1a\n" + bytes(64), "hdf5", "HDF5"),
-    "weights.tar": (tarred(), "tar", "tar archive: unpack it"),
+    "weights.tar": (tarred(), "empty", r"weights\.pt in weights\.tar is empty \(0 bytes\)"),
     "weights.pt.gz": (gzip.compress(b"x"), "compressed", "gzip-compressed file: unpack it"),
     "photo.pt": (picture("PNG"), "picture", "PNG picture"),
     "photo.bin": (picture("JPEG"), "picture", "JPEG picture"),
@@ -78,9 +78,10 @@ FOREIGN: dict[str, tuple[bytes, str, str]] = {
     "cut.safetensors": (b"\x40\x1f\x00\x00\x00\x00\x00\x00{", "damaged", "header of 8,000 bytes"),
     "other.pt": (zipped(**{"a.txt": b"a"}), "zip", "a zip archive of a.txt"),
     "arrays.npz": (zipped(**{"a.npy": b"a"}), "zip", "numpy archive"),
-    "model.pdparams": (numpy_pickle(), "paddle", "Paddle weight file"),
-    "renamed.pt": (numpy_pickle(), "paddle", "as Paddle writes"),
-    "named.pt": (numpy_pickle(**{"StructuredToParameterName@@": {}}), "paddle", "a Paddle weight file"),
+    "cut.pdparams": (numpy_pickle()[:-40], "truncated", "cut short: the .* begin like a Paddle weight file"),
+    "model.pdopt": (numpy_pickle(), "optimizer", "the optimizer state of a training run, without weights"),
+    "evil.pdparams": (numpy_pickle(evil=print), "refused", "asks for builtins.print"),
+    "text.pdparams": (pickle.dumps("text"), "other", "holds a str where a state dict"),
     "program.pkl": (pickle.dumps(print), "pickle", "plain Python pickle that names builtins.print"),
     "run.ckpt": (torch_file({"pytorch-lightning_version": "2", "epoch": 1}), "lightning", "PyTorch Lightning"),
     "mp_rank_00_model_states.pt": (torch_file({"module": WEIGHTS, "ds_version": "0.9"}), "deepspeed", "zero_to_fp32"),
@@ -120,6 +121,14 @@ def test_a_safetensors_file_and_a_bare_state_dict_are_described(tmp_path: Path) 
         found = look(tmp_path / name)
         assert (found.kind, found.container, found.readable) == ("state-dict", container, True)
         assert found.dtypes == {"float32": 1, "float16": 1}
+
+
+def test_a_paddle_file_is_described_whatever_it_is_called(tmp_path: Path) -> None:
+    for name in ("model.pdparams", "renamed.pt"):
+        (tmp_path / name).write_bytes(numpy_pickle(**{"StructuredToParameterName@@": {"linear.weight": "w_0"}}))
+        found = look(tmp_path / name)
+        assert (found.kind, found.container, found.readable) == ("state-dict", "pdparams", True)
+        assert found.detail == "1 tensor, 6 values (float32)" and found.shapes == {"linear.weight": (2, 3)}
 
 
 def test_a_folder_is_described_by_its_config_and_weights(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tuwen.checkpoint.pickles import PickleError, read_pickle
 from tuwen.checkpoint.records import KNOWN, SIZES, DType, Joined, Storage, Stored
@@ -36,6 +36,7 @@ class Content:
     """What a file holds: the pickled value or the named tensors, as records into its bytes.
 
     foreign: names that its pickle asked for and that are no part of any weight file; called: those it wanted to run.
+    inside: the file's name in the archive, where `path` is one.
     """
 
     path: Path
@@ -45,6 +46,17 @@ class Content:
     foreign: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+    inside: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return called(self.path, self.inside)
+
+
+def called(path: Path, inside: str = "") -> str:
+    """What people call a file, or the file `inside` an archive."""
+    return f"{inside} in {path.name}" if inside else path.name
 
 
 @dataclass
@@ -63,22 +75,25 @@ class Weights:
     facts: str = ""
 
 
-def map_file(path: Path) -> mmap.mmap:
-    """The bytes of a file, in memory only where they are touched.
+def map_file(path: Path, end: int = 0) -> mmap.mmap:
+    """The bytes of a file, up to `end` unless that is 0, in memory only where they are touched.
 
     The map is private and writable, as torch asks of memory it takes over: writing to it never reaches the file.
     """
     with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        return mmap.mmap(file.fileno(), end, access=mmap.ACCESS_COPY)
 
 
 # -- torch 1.6 and later: a zip archive with one pickle, and one uncompressed entry per storage
 
 
-def list_zip(path: Path) -> dict[str, zipfile.ZipInfo] | None:
-    """The entries of a zip archive by name, or None where its directory, which is at the end, is missing or broken."""
+def list_zip(data: mmap.mmap) -> dict[str, zipfile.ZipInfo] | None:
+    """The entries of a zip archive by name, or None where its directory, which is at the end, is missing or broken.
+
+    What lies before the archive does not matter: the places of the entries count from the start of `data`.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(cast(Any, data)) as archive:  # it only reads, seeks and tells
             return {entry.filename: entry for entry in archive.infolist()}
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error):
         return None
@@ -128,8 +143,8 @@ def _entry(data: mmap.mmap, entry: zipfile.ZipInfo) -> bytes:
 # -- before torch 1.6: five pickles, then every storage as a count and its bytes
 
 
-def open_torch_legacy(path: Path, data: mmap.mmap) -> Content:
-    """The third pickle, with the storages that follow the fifth."""
+def open_torch_legacy(path: Path, data: mmap.mmap, start: int = 0) -> Content:
+    """The third pickle from byte `start`, with the storages that follow the fifth."""
     storages: dict[str, Storage] = {}
     views: list[tuple[Storage, Storage, int]] = []  # (view, the storage it is part of, first element)
 
@@ -146,7 +161,7 @@ def open_torch_legacy(path: Path, data: mmap.mmap) -> Content:
         views.append((part, whole, offset))
         return part
 
-    data.seek(0)
+    data.seek(start)
     for _ in range(2):  # the magic number, the protocol version
         _read(data)
     system = _read(data).value
@@ -200,15 +215,17 @@ def _same(storages: dict[str, Storage], key: str, storage: Storage) -> Storage:
 # -- safetensors: a length, a header in JSON, the bytes
 
 
-def open_safetensors(path: Path, data: mmap.mmap) -> Content:
-    """The header's tensors by name, in the file's order, and its metadata."""
-    (length,) = struct.unpack("<Q", data[:8])
-    if length > LARGEST_HEADER_BYTES or 8 + length > len(data):
-        raise DamagedError(f"its header of {length:,} bytes does not fit in the {len(data):,} bytes that are here")
+def open_safetensors(path: Path, data: mmap.mmap, start: int = 0) -> Content:
+    """The header's tensors by name, in the file's order, and its metadata; the file begins at byte `start`."""
+    here = len(data) - start
+    (length,) = struct.unpack("<Q", data[start : start + 8])
+    if length > LARGEST_HEADER_BYTES or 8 + length > here:
+        raise DamagedError(f"its header of {length:,} bytes does not fit in the {here:,} bytes that are here")
+    first = start + 8 + length
     try:
-        header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_once)
+        header = json.loads(data[start + 8 : first].decode("utf-8"), object_pairs_hook=_once)
         metadata = dict(header.pop("__metadata__", {}))
-        tensors = {name: _described(entry, 8 + length, data) for name, entry in header.items()}
+        tensors = {name: _described(entry, first, data) for name, entry in header.items()}
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, PickleError) as error:
         raise DamagedError(f"its header cannot be read ({error})") from error
     return Content(path, data, "safetensors", tensors, metadata=metadata)

@@ -29,7 +29,7 @@ def lightning_weights(content: Content) -> Weights:
     tensors = tensors_of(states)
     if not tensors:
         what = f"a PyTorch Lightning checkpoint of {some([str(key) for key in value])}"
-        reason = f"{content.path.name} is {what} whose state_dict holds no tensors: name another file of the run"
+        reason = f"{content.name} is {what} whose state_dict holds no tensors: name another file of the run"
         raise UnreadableError("lightning", what, reason, content.container)
     beside, notes = settings_of(value, ("state_dict",))
     notes = [f"left out, no tensor: {name}" for name in states or () if name not in tensors] + notes

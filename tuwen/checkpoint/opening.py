@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import mmap
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unicodedata import category
 
+from tuwen.checkpoint.archives import ArchiveError, find_member
 from tuwen.checkpoint.containers import (
     LEGACY_START,
     Content,
     DamagedError,
+    called,
     list_zip,
     map_file,
     open_safetensors,
     open_torch_legacy,
     open_torch_zip,
 )
-from tuwen.checkpoint.pickles import Foreign, PickleError, read_pickle
-from tuwen.checkpoint.records import KNOWN, NumpyArray
+from tuwen.checkpoint.pdparams import read_pdparams
+from tuwen.checkpoint.pickles import Foreign, PickleError
 from tuwen.checkpoint.signs import READABLE, sign
 
 _HEAD_BYTES = 4096
@@ -43,19 +46,19 @@ def _one_line(text: str) -> str:
 
 
 def open_file(path: Path) -> Content:
-    """What a PyTorch or safetensors file holds; UnreadableError for any other, and for one that is damaged."""
+    """What a PyTorch, safetensors or Paddle file holds, or the only such file in a tar archive.
+
+    UnreadableError for any other, and for one that is damaged.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-        if head[:4] == b"PK\x03\x04":
-            return _zip(path)
-        if head.startswith(LEGACY_START):
-            return open_torch_legacy(path, map_file(path))
-        if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
-            return open_safetensors(path, map_file(path))
-        if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-            raise _pickle(path, map_file(path))
+        content = _known(Part(path), head)
+        if content is not None:
+            return content
         kind, what, way_out = sign(path, head, path.stat().st_size)
+        if kind == "tar":
+            return _tar(path)
         raise UnreadableError(kind, what, f"{path.name} is {what}: {way_out}")
     except FileNotFoundError as error:
         raise UnreadableError("missing", "", f"{path} does not exist") from error
@@ -66,32 +69,91 @@ def open_file(path: Path) -> Content:
         raise damaged(path, error) from error
 
 
-def damaged(path: Path, error: Exception | str) -> UnreadableError:
-    """What to say of a file that is cut short or contradicts itself."""
-    return UnreadableError("damaged", "", f"{path.name} is damaged: {error}; download or copy it again")
+def damaged(path: Path, error: Exception | str, inside: str = "") -> UnreadableError:
+    """What to say of a file that is cut short or contradicts itself, or so of the file `inside` an archive."""
+    name = called(path, inside)
+    return UnreadableError("damaged", "", f"{name} is damaged: {error}; download or copy it again")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file, or the file in an archive that lies from byte `start` to `end` and is called `inside` there."""
+
+    path: Path
+    start: int = 0
+    end: int = 0
+    inside: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return called(self.path, self.inside)
+
+    @property
+    def ending(self) -> str:
+        return Path(self.inside or self.path).suffix
+
+    def map(self) -> mmap.mmap:
+        """The bytes up to its end; those before its start are there too, so that places count from the same byte."""
+        return map_file(self.path, self.end)
+
+
+def _known(part: Part, head: bytes) -> Content | None:
+    """What the file that begins with `head` holds; None for one that is none of ours."""
+    if head[:4] == b"PK\x03\x04":
+        content = _zip(part, part.map())
+    elif head.startswith(LEGACY_START):
+        content = open_torch_legacy(part.path, part.map(), part.start)
+    elif len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
+        content = open_safetensors(part.path, part.map(), part.start)
+    elif head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        content = _pickle(part, part.map())
+    else:
+        return None
+    content.inside = part.inside
+    return content
+
+
+def _tar(path: Path) -> Content:
+    data = map_file(path)
+    try:
+        member = find_member(data)
+    except ArchiveError as error:
+        raise UnreadableError("tar", "a tar archive", f"{path.name} is a tar archive {error}") from error
+    part = Part(path, member.start, member.end, member.name)
+    head = data[part.start : min(part.start + _HEAD_BYTES, part.end)]
+    try:
+        content = _known(part, head)
+    except (DamagedError, PickleError) as error:
+        raise damaged(path, error, part.inside) from error
+    if content is None:
+        kind, what, way_out = sign(Path(part.inside), head, part.end - part.start)
+        raise UnreadableError(kind, what, f"{part.name} is {what}: {way_out}")
+    return content
 
 
 # -- zip archives: torch's own, and others
 
 
-def _zip(path: Path) -> Content:
-    data, entries = map_file(path), list_zip(path)
+def _zip(part: Part, data: mmap.mmap) -> Content:
+    entries = list_zip(data)
     if entries is None:
-        what = f"cut short: the {len(data):,} bytes here begin like a PyTorch file or zip archive but do not end as one"
-        raise UnreadableError("truncated", what, f"{path.name} is {what}; download or copy it again")
+        here = len(data) - part.start
+        what = f"cut short: the {here:,} bytes here begin like a PyTorch file or zip archive but do not end as one"
+        raise UnreadableError("truncated", what, f"{part.name} is {what}; download or copy it again")
     names = list(entries)
     ends = {name.rsplit("/", 1)[-1] for name in names}
     if "data.pkl" in ends and "constants.pkl" in ends:
-        raise _torchscript(path, data, entries)
+        raise _torchscript(part.path, data, entries)
     if "data.pkl" in ends:
-        return open_torch_zip(path, data, entries)
+        return open_torch_zip(part.path, data, entries)
     if any(name.endswith(".npy") for name in names):
         what = "a numpy archive (.npz)"
     elif any(name.startswith("word/") or name == "[Content_Types].xml" for name in names):
         what = "an office document"
     else:
         what = f"a zip archive of {some(names)}"
-    reason = f"{path.name} is {what}: if weights are inside, unpack it and name the file"
+    reason = f"{part.name} is {what}: if weights are inside, unpack it and name the file"
     raise UnreadableError("zip", what, reason)
 
 
@@ -108,20 +170,21 @@ def _torchscript(path: Path, data: mmap.mmap, entries: dict[str, zipfile.ZipInfo
     return UnreadableError("torchscript", what, reason)
 
 
-# -- pickles that are not torch's
+# -- pickles: Paddle's, and others
 
 
-def _pickle(path: Path, data: mmap.mmap) -> UnreadableError:
-    reading = read_pickle(data, KNOWN, complete=False)
-    reached = [reading.value, *reading.reached]
-    parts = reached + [part for item in reached if isinstance(item, dict) for part in item.values()]
-    is_paddle = path.suffix in (".pdparams", ".pdopt")
-    is_paddle = is_paddle or any("StructuredToParameterName@@" in keys(item) for item in reached)
-    if is_paddle or any(isinstance(part, NumpyArray) for part in parts):
-        what = "a Paddle weight file" if is_paddle else "a pickle of numpy arrays, as Paddle writes"
-        return UnreadableError("paddle", what, f"{path.name} is {what}: this version reads none; {READABLE}")
-    what = "a plain Python pickle" + (f" that names {reading.foreign[0]}" if reading.foreign else "")
-    return UnreadableError("pickle", what, f"{path.name} is {what}, which tuwen does not run: {READABLE}")
+def _pickle(part: Part, data: mmap.mmap) -> Content:
+    found = read_pdparams(data, part.start)
+    if not found.arrays and part.ending not in (".pdparams", ".pdopt"):
+        what = "a plain Python pickle" + (f" that names {found.foreign[0]}" if found.foreign else "")
+        raise UnreadableError("pickle", what, f"{part.name} is {what}, which tuwen does not run: {READABLE}")
+    if found.broken and not found.foreign:
+        if not found.cut_short:
+            raise damaged(part.path, found.broken, part.inside)
+        here = len(data) - part.start
+        what = f"cut short: the {here:,} bytes here begin like a Paddle weight file but do not end as one"
+        raise UnreadableError("truncated", what, f"{part.name} is {what}; download or copy it again", "pdparams")
+    return Content(part.path, data, "pdparams", found.value, found.foreign)
 
 
 def keys(value: Any) -> list[str]:

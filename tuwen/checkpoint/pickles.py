@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickletools
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -56,28 +56,35 @@ class Reading:
     """One pickle: its value, the names it asked for that are not in the table, and, if it broke off, what there was.
 
     called: those of the foreign names that it wanted called as functions, not only made objects of.
+    broken: why it broke off.
     """
 
     value: Any = None
     foreign: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
     reached: list[Any] = field(default_factory=list)
+    broken: str = ""
 
 
 def read_pickle(
-    stream: Stream, known: Mapping[str, Any], persistent: Callable[[Any], Any] | None = None, complete: bool = True
+    stream: Stream,
+    known: Mapping[str, Any],
+    persistent: Callable[[Any], Any] | None = None,
+    complete: bool = True,
+    operations: Iterator[Any] | None = None,
 ) -> Reading:
     """One pickle from `stream`, which is left behind its end.
 
     known: "module.name" -> a `Build`, or the plain value that the name stands for.
     persistent: turns a persistent id (torch: a reference to a storage) into a record.
     complete: False returns what was `reached` at the size limit or the first damage instead of raising PickleError.
+    operations: those of `stream` as (operation, argument, position), where pickletools.genops shall not read them.
     """
     machine = _Machine(known, persistent)
     start = stream.tell()
     try:
         # genops only asks for read, readline and tell; its stub wants a whole IO[bytes].
-        operations = pickletools.genops(stream)  # type: ignore[arg-type]
+        operations = operations or pickletools.genops(stream)  # type: ignore[arg-type]
         for count, (operation, argument, position) in enumerate(operations):
             if (position or 0) - start > LARGEST_PICKLE_BYTES or count > MOST_OPERATIONS:
                 raise PickleError("its pickle is far larger than that of any weight file")
@@ -87,6 +94,7 @@ def read_pickle(
         if complete:
             raise PickleError(str(error) or type(error).__name__) from error
         machine.reading.reached = machine.everything()
+        machine.reading.broken = str(error) or type(error).__name__
     return machine.reading
 
 

@@ -14,12 +14,22 @@ from tuwen.checkpoint.deepspeed import deepspeed_weights, find_model_states, is_
 from tuwen.checkpoint.lightning import VERSION, lightning_weights
 from tuwen.checkpoint.objects import refused
 from tuwen.checkpoint.opening import UnreadableError, damaged, keys, open_file, some
+from tuwen.checkpoint.paddle import paddle_weights
 from tuwen.checkpoint.pickles import PickleError
 from tuwen.checkpoint.records import Stored, holds_tensors, plain, tensors_of
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+# The names that transformers and PaddleNLP give to the weights of a folder.
+WEIGHTS = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+    "model_state.pdparams", "model_state.pdparams.index.json",
+)  # fmt: skip
 # What trainers leave beside the weights.
-_BESIDE = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin", "rng_state.pth")
+_BESIDE = (
+    "training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin", "rng_state.pth",
+    "scheduler.pdparams", "scaler.pdparams",
+)  # fmt: skip
+# Under which key weights lie: cn_clip's and others', BriVL's.
+_STATES = ("state_dict", "learnable")
 # What is said of a run, where it is known.
 _SAID = ("epoch", "step", "global_step", "global_steps", "name")
 
@@ -29,8 +39,8 @@ class Look:
     """What a path is.
 
     kind: "checkpoint" (a dict around a state dict), "state-dict", "lightning", "deepspeed" or "folder" where it can be
-        read; else what it is instead, such as "git-lfs", "html", "torchscript", "paddle", "onnx", "refused".
-    container: "torch-zip", "torch-legacy", "safetensors" or "deepspeed"; "" where it is none of them.
+        read; else what it is instead, such as "git-lfs", "html", "torchscript", "onnx", "optimizer", "tar", "refused".
+    container: "torch-zip", "torch-legacy", "safetensors", "pdparams" or "deepspeed"; "" where it is none of them.
     detail: what is inside, for people.
     reason: a sentence that says why it cannot be read and what to do; "" where it can.
     shapes: tensor name -> shape, in the file's order; dtypes: how many tensors are of each type.
@@ -56,14 +66,15 @@ def look(path: Path | str) -> Look:
 
 
 def find_weights(folder: Path) -> Path | None:
-    """The weight file of a folder: by Hugging Face's names, else the only file that looks like one.
+    """The weight file of a folder: by the names of Hugging Face and PaddleNLP, else the only file that looks like one.
 
-    Of a DeepSpeed folder it is the model-states file, from which `read` finds the rank files beside it.
+    A tar archive is taken where there is nothing else. Of a DeepSpeed folder it is the model-states file, from which
+    `read` finds the rank files beside it.
     """
     for name in WEIGHTS:
         if (folder / name).is_file():
             return folder / name
-    found = [path for path in sorted(folder.iterdir()) if _may_be_weights(path)]
+    found = [path for path in sorted(folder.iterdir()) if _may_be_weights(path)] or sorted(folder.glob("*.tar"))
     if len(found) == 1 and found[0].is_file():
         return found[0]
     try:
@@ -75,7 +86,7 @@ def find_weights(folder: Path) -> Path | None:
 def _may_be_weights(path: Path) -> bool:
     if path.is_dir():  # Lightning calls a DeepSpeed folder NAME.ckpt
         return path.suffix == ".ckpt" and (path / "latest").is_file()
-    endings = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+    endings = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pdparams")
     return path.suffix in endings and path.name not in _BESIDE and not path.name.endswith("_optim_states.pt")
 
 
@@ -100,20 +111,23 @@ def examine(path: Path) -> tuple[Look, list[Weights]]:
 
 
 def _described(content: Content) -> tuple[Look, list[Weights]]:
-    name, value, names = content.path.name, content.value, keys(content.value)
+    name, value, names = content.name, content.value, keys(content.value)
     trainer = _trainer(content)
     _refuse(content, refused(content) if trainer else list(dict.fromkeys(content.foreign)))
     if trainer:
         kind, weights_of = trainer
         weights = weights_of(content)
         return _summary(kind, [weights]), [weights]
+    if content.container == "pdparams":
+        kind, weights = paddle_weights(content)
+        return _summary(kind, [weights]), [weights]
     if "optimizer_state_dict" in names and "state_dict" not in names:
         what, way_out = "the optimizer state of a training run, without weights", "name the file with the weights"
         if name.endswith("_optim_states.pt"):
             what, way_out = "one process's part of a DeepSpeed checkpoint", f"name its folder, {content.path.parent}"
         raise UnreadableError("optimizer", what, f"{name} is {what}: {way_out}", content.container)
-    wrapped = isinstance(value, dict) and isinstance(value.get("state_dict"), dict)
-    states = value["state_dict"] if wrapped else value
+    places = [key for key in _STATES if key in names and isinstance(value[key], dict)]
+    states = value[places[0]] if places else value
     tensors = tensors_of(states)
     if not tensors:
         what = "one tensor without a name" if isinstance(value, Stored) else f"a {type(value).__name__}"
@@ -122,17 +136,17 @@ def _described(content: Content) -> tuple[Look, list[Weights]]:
             raise UnreadableError("empty", "no tensors", f"{name} holds no tensors: download it again", "safetensors")
         reason = f"{name} holds {what} where a state dict, or a dict with one under 'state_dict', was expected"
         raise UnreadableError("other", what, reason, content.container)
-    beside = {key: item for key, item in value.items() if key != "state_dict"} if wrapped else {}
+    beside = {key: item for key, item in value.items() if key != places[0]} if places else {}
     weights = Weights(content, tensors, beside)
     weights.notes += [f"left out, no tensor: {key}" for key in states if key not in tensors]
-    if not wrapped and content.container != "safetensors":
+    if not places and content.container != "safetensors":
         weights.notes.append("a bare state dict, without epoch, step and name")
-    return _summary("checkpoint" if wrapped else "state-dict", [weights]), [weights]
+    return _summary("checkpoint" if places else "state-dict", [weights]), [weights]
 
 
 def _trainer(content: Content) -> tuple[str, Callable[[Content], Weights]] | None:
     """(kind, what reads it) of a file that a trainer wrote with its own objects beside the weights."""
-    if content.container == "safetensors" or not isinstance(content.value, dict):
+    if not content.container.startswith("torch") or not isinstance(content.value, dict):
         return None
     if is_model_states(content.value):  # before Lightning, which writes through DeepSpeed too
         return "deepspeed", deepspeed_weights
@@ -144,10 +158,11 @@ def _refuse(content: Content, names: list[str]) -> None:
     if names:
         asked = ", ".join(names)
         reason = (
-            f"{content.path.name} asks for {asked}, which no weight file needs and tuwen does not run: use a file with "
+            f"{content.name} asks for {asked}, which no weight file needs and tuwen does not run: use a file with "
             "only a state dict, or, if you trust it, save one from the program that wrote it"
         )
-        raise UnreadableError("refused", f"a PyTorch file that names {asked}", reason, content.container)
+        what = "a Paddle" if content.container == "pdparams" else "a PyTorch"
+        raise UnreadableError("refused", f"{what} file that names {asked}", reason, content.container)
 
 
 def _summary(kind: str, parts: list[Weights]) -> Look:
@@ -155,8 +170,10 @@ def _summary(kind: str, parts: list[Weights]) -> Look:
     dtypes = Counter(tensor.dtype for tensor in tensors.values())
     types = ", ".join(name if len(dtypes) == 1 else f"{count} {name}" for name, count in dtypes.most_common())
     values = sum(tensor.count for tensor in tensors.values())
-    detail = f"{len(tensors):,} tensor{'s' * (len(tensors) > 1)}, {values:,} values ({types})"
-    extra = extra_of(parts[0])[0]
+    inside = parts[0].content.inside
+    detail = f"{inside}: " if inside else ""
+    detail += f"{len(tensors):,} tensor{'s' * (len(tensors) > 1)}, {values:,} values ({types})"
+    extra = all_extra(parts)[0]
     detail += "".join(f"; {part.facts}" for part in parts if part.facts)
     detail += "".join(f"; {key} {extra[key]}" for key in _SAID if key in extra)
     left_out = [key for part in parts for key in part.beside if key not in extra]
@@ -178,6 +195,22 @@ def extra_of(weights: Weights) -> tuple[dict[str, Any], list[str]]:
     return extra, left_out
 
 
+def all_extra(parts: list[Weights]) -> tuple[dict[str, Any], list[list[str]]]:
+    """As `extra_of` of every file of a sharded one: dicts of the same name, such as tables of names, become one."""
+    extra: dict[str, Any] = {}
+    left_out = []
+    for part in parts:
+        own, names = extra_of(part)
+        both = {key: {**extra[key], **item} for key, item in own.items() if _are_dicts(extra.get(key), item)}
+        extra |= own | both
+        left_out.append(names)
+    return extra, left_out
+
+
+def _are_dicts(*items: Any) -> bool:
+    return all(isinstance(item, dict) for item in items)
+
+
 # -- folders and sharded files
 
 
@@ -195,7 +228,7 @@ def _folder(path: Path) -> tuple[Look, list[Weights]]:
         return Look(kind, inner.container, detail, "", inner.shapes, inner.dtypes, inner.extra), parts
     names = sorted(item.name for item in path.iterdir())
     if not names:
-        reason = f"{path} is an empty folder: expected {WEIGHTS[0]} or {WEIGHTS[2]} in it"
+        reason = f"{path} is an empty folder: expected {WEIGHTS[0]}, {WEIGHTS[2]} or {WEIGHTS[4]} in it"
         raise UnreadableError("empty", "an empty folder", reason)
     if ".metadata" in names or any(name.endswith(".distcp") for name in names):
         kind, what, way_out = "distributed", "a distributed PyTorch checkpoint", "convert it with torch's dcp_to_torch"
@@ -203,7 +236,7 @@ def _folder(path: Path) -> tuple[Look, list[Weights]]:
         kind, what, way_out = "adapter", "an adapter (PEFT) without its base model", "merge it into that model first"
     else:
         kind, what = "folder", f"a folder with {some(names)}"
-        way_out = f"expected {WEIGHTS[0]}, {WEIGHTS[2]}, or a single other weight file"
+        way_out = f"expected {WEIGHTS[0]}, {WEIGHTS[2]}, {WEIGHTS[4]}, or a single other weight file"
     raise UnreadableError(kind, what, f"{path} is {what}: {way_out}")
 
 
@@ -216,7 +249,7 @@ def _family(config: Path) -> str:
 
 
 def _index(path: Path) -> tuple[Look, list[Weights]]:
-    """The shards that a Hugging Face index names, each beside it, each holding what the index says."""
+    """The shards that an index of Hugging Face or PaddleNLP names, each beside it, each holding what the index says."""
     try:
         places = json.loads(path.read_text("utf-8"))["weight_map"]
         files = list(dict.fromkeys(places.values()))

@@ -36,12 +36,16 @@ class DType:
 
 @dataclass(eq=False)
 class Storage:
-    """A run of bytes in a file: `count` elements of `dtype` from byte `position` of `data`, -1 until that is known."""
+    """A run of bytes in a file: `count` elements of `dtype` from byte `position` of `data`, -1 until that is known.
+
+    text_bytes: where the bytes are written as text in UTF-8, one character for each, how long that text is.
+    """
 
     dtype: str
     count: int
     position: int = -1
-    data: mmap.mmap | None = field(default=None, repr=False)
+    data: mmap.mmap | bytearray | None = field(default=None, repr=False)
+    text_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -87,7 +91,7 @@ def _short(shape: Sequence[int]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """A float32 tensor still on disk in pieces: `parts` one after another, cut to `shape`; the rest is padding."""
+    """A tensor still on disk in pieces: `parts` one after another, cut to `shape`; the rest is padding."""
 
     parts: tuple[Stored, ...]
     shape: tuple[int, ...]

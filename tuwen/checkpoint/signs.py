@@ -6,7 +6,10 @@ import json
 import re
 from pathlib import Path
 
-READABLE = "tuwen reads PyTorch files (.pt, .pth, .bin), .safetensors files and Hugging Face folders"
+READABLE = (
+    "tuwen reads PyTorch files (.pt, .pth, .bin), .safetensors files, Paddle files (.pdparams), and folders of "
+    "Hugging Face and PaddleNLP"
+)
 
 # (first byte, bytes there, kind, what it is, what to do)
 _SIGNS: tuple[tuple[int, bytes, str, str, str], ...] = (

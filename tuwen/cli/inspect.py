@@ -21,6 +21,8 @@ WHAT = {
     "state-dict": "a state dict",
     "lightning": "a PyTorch Lightning checkpoint",
     "deepspeed": "a DeepSpeed checkpoint",
+    "optimizer": "an optimizer's state",
+    "tar": "a tar archive",
 }
 
 
