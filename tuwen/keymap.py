@@ -83,6 +83,35 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class StackTransposed:
+    """`count` of theirs (A, B) each, stored as (in, out), <-> one of ours (count * B, A), its rows in order."""
+
+    count: int
+
+    def forward(self, theirs: Sequence[Tensor]) -> list[Tensor]:
+        return [torch.cat([tensor.T for tensor in theirs])]
+
+    def back(self, ours: Sequence[Tensor]) -> list[Tensor]:
+        return [part.T for part in Split(self.count).forward(ours)]
+
+
+@dataclass(frozen=True)
+class Unwrap:
+    """(1, ..., 1, A, ...) <-> (A, ...): `count` leading dimensions of one element fall away, as a view."""
+
+    count: int
+
+    def forward(self, theirs: Sequence[Tensor]) -> list[Tensor]:
+        (tensor,) = theirs
+        if tensor.shape[: self.count] != (1,) * self.count:
+            raise ValueError(f"shape {tuple(tensor.shape)} does not begin with {self.count} times 1")
+        return [tensor.reshape(tensor.shape[self.count :])]
+
+    def back(self, ours: Sequence[Tensor]) -> list[Tensor]:
+        return [tensor.reshape(*(1,) * self.count, *tensor.shape) for tensor in ours]
+
+
+@dataclass(frozen=True)
 class Key:
     """One row of a key map: their name or names, our name or names, and how the values change.
 

@@ -59,15 +59,20 @@ class Images:
     """A batch of prepared pictures.
 
     pixels (B, 3, H, W), normalised floats; mask (B, H, W) bool, False on the padding of pictures that are smaller than
-    the largest of their batch, or None where nothing is padded.
+    the largest of their batch, or None where nothing is padded. boxes (B, R, 4), xyxy in pixels of the prepared
+    picture, with box_mask (B, R) bool, False on empty places, or None where all are real: for families that look at
+    regions; None is without.
     """
 
     pixels: Tensor
     mask: Tensor | None = None
+    boxes: Tensor | None = None
+    box_mask: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Images:
         """The same on a device."""
-        return Images(self.pixels.to(device), None if self.mask is None else self.mask.to(device))
+        parts = (self.mask, self.boxes, self.box_mask)
+        return Images(self.pixels.to(device), *(None if part is None else part.to(device) for part in parts))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 DESCRIPTION = "case.json"
+LIST = "list"  # the name of the only value of an expected.json that is a list
 SIGNS = (DESCRIPTION, "expected.json", "expected.safetensors")  # a folder with any of these is meant to be a case
 
 
@@ -91,9 +92,14 @@ class Expected:
             raise AssertionError(f"{case.path} has neither {tensors.name} nor {values.name}: there is nothing to check")
         # A case may have numbers of one sort only.
         self.tensors = load_file(tensors) if tensors.is_file() else {}
-        self.values: dict[str, Any] = json.loads(values.read_text(encoding="utf-8")) if values.is_file() else {}
+        found = json.loads(values.read_text(encoding="utf-8")) if values.is_file() else {}
+        self.values: dict[str, Any] = {LIST: found} if isinstance(found, list) else found
         self.tolerance: dict[str, Any] = case.settings["tolerance"]
-        self.atol, self.rtol = float(self.tolerance["atol"]), float(self.tolerance["rtol"])
+        # Without numbers of its own a case is exact, but for what its check takes from `tolerance` by name.
+        exact = self.tolerance.get("exact", False) or "atol" not in self.tolerance
+        self.atol, self.rtol = (0.0, 0.0) if exact else (float(self.tolerance["atol"]), float(self.tolerance["rtol"]))
+        # BriVL's: max|ours - theirs| <= atol + rtol * max|theirs|, and whole numbers exactly.
+        self.of_largest = "max|expected|" in case.settings.get("tolerance_rule", "")
         self.unused = {*self.tensors, *self.values}
         self.differences: list[str] = []
 
@@ -151,6 +157,9 @@ class Expected:
     def compare(self, what: str, ours: Tensor, theirs: Tensor, atol: float, rtol: float) -> None:
         """Two tensors, in whatever floating type theirs is."""
         ours = ours.detach()
+        if self.of_largest:
+            exact = not theirs.is_floating_point() or not theirs.numel()
+            atol, rtol = (0.0 if exact else atol + rtol * theirs.abs().max().item()), 0.0
         try:
             torch.testing.assert_close(ours.to(theirs.dtype), theirs, atol=atol, rtol=rtol)
         except AssertionError as error:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from tests.processing.pictures import empty_png, encoded, noise, smooth
 from tuwen.errors import InputError, UsageError
 from tuwen.processing import decode as decode_module
-from tuwen.processing.decode import decode, decode_array
+from tuwen.processing.decode import decode, decode_array, size_of
 
 FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "ICO", "JPEG2000", "TGA"]
 JPEGS: dict[str, dict[str, Any]] = {
@@ -211,3 +211,34 @@ def test_what_ends_in_three_channels_is_rows_first_whatever_it_begins_with() -> 
 def test_a_tensor_that_cannot_become_an_array_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"page 3 cannot be read as an array: "):
         decode(torch.zeros(4, 4, 3, requires_grad=True), name="page 3")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "progressive", "PNG", "BMP", "GIF"])
+def test_the_part_of_a_truncated_file_is_what_pillow_makes_of_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"progressive": True} if kind == "progressive" else {}
+    content = encoded(smooth(120, 90), "JPEG" if kind == "progressive" else kind, **options)
+    for part in (len(content) // 2, len(content) - 5, len(content)):
+        ours = decode(content[:part], truncated=True)
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+        with Image.open(io.BytesIO(content[:part])) as theirs:
+            assert np.array_equal(np.asarray(ours.convert("RGB")), np.asarray(theirs.convert("RGB")))
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+        if part < len(content) - 5:
+            with pytest.raises(InputError, match="damaged or cut short"):
+                decode(content[:part])
+
+
+def test_nothing_is_made_of_a_file_without_pixels() -> None:
+    for content in (b"", b"GIF", encoded(smooth(120, 90), "WEBP")[:200]):
+        with pytest.raises(InputError):
+            decode(content, truncated=True)
+
+
+def test_the_size_is_told_without_decoding(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(empty_png(50, 30))  # it has no pixels
+    array = noise(50, 30)
+    for picture in (path, str(path), path.read_bytes(), array, torch.from_numpy(array), Image.fromarray(array)):
+        assert size_of(picture) == (30, 50)
+    with pytest.raises(InputError, match="page is not a picture"):
+        size_of(b"<html>", "page")

@@ -107,7 +107,7 @@ def test_transparency_is_dropped_or_put_on_white_or_weighs_the_colours() -> None
     clear[..., :3], clear[:, :4, :3], clear[..., 3] = 200, 40, 255
     clear[:, :4, 3] = 0  # dark on the left, which nobody sees, and bright on the right
     levels = {rgb: int(ImagePipeline((1, 1), rgb=rgb).pixels(Image.fromarray(clear))[0, 0, 0]) for rgb in MODES}
-    assert levels == pytest.approx({"opaque": 120, "before": 227.5, "after": 200, "alpha": 200}, abs=1)
+    assert levels == pytest.approx({"opaque": 120, "opencv": 120, "before": 227.5, "after": 200, "alpha": 200}, abs=1)
 
 
 def test_with_alpha_every_transparent_mode_is_resized_as_rgba() -> None:
@@ -157,7 +157,7 @@ def test_a_picture_that_would_become_absurdly_long_is_refused_by_name(resize: st
 
 def test_the_middle_is_rounded_as_the_published_pipeline_does() -> None:
     rows = np.repeat(np.arange(7, dtype=np.uint8)[:, None, None], 3, axis=2)  # (7, 1, 3): the number of each row
-    for offset, first, padded in (("floor", 1, 2), ("round", 2, 1)):
+    for offset, first, padded in (("floor", 1, 2), ("round", 2, 1), ("ceil", 2, 1)):
         cropped = ImagePipeline(None, crop=(4, 1), crop_offset=offset).pixels(rows)
         assert cropped[0, 0, 0] == first  # 1.5 rows above the middle
         larger = ImagePipeline(None, crop=(10, 1), crop_offset=offset).pixels(rows + 1)
@@ -219,6 +219,66 @@ def test_normalising_wants_whole_numbers_with_channels_last() -> None:
             ImagePipeline((8, 8)).normalise(wrong)
 
 
+def test_pixels_that_are_floats_already_are_not_divided_again() -> None:
+    pipeline = ImagePipeline.brivl(16)
+    pixels = pipeline.pixels(noise(16, 16, seed=3))  # nothing is resized
+    assert pixels.dtype == np.float32 and pixels.shape == (16, 16, 3) and 0 <= pixels.min() < pixels.max() <= 1
+    floats, kept = torch.from_numpy(pixels)[None], pixels.copy()
+    whole = torch.from_numpy(noise(16, 16, seed=3))[None]
+    assert torch.equal(pipeline.normalise(floats), pipeline.normalise(whole))
+    assert np.array_equal(pixels, kept)
+    with pytest.raises(UsageError, match=r"pixels are torch\.float32"):
+        ImagePipeline.ernie(16).normalise(floats)
+
+
+@pytest.mark.parametrize(
+    "pipeline", [ImagePipeline.ernie(24), ImagePipeline.ernie(24, "square"), ImagePipeline.brivl(24)]
+)
+def test_resampling_of_arrays_is_the_same_by_the_fast_road(
+    pipeline: ImagePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    picture = smooth(97, 61)
+    contents = [encoded(picture, "JPEG"), encoded(picture.convert("L"), "JPEG"), encoded(picture, "JPEG", exif=turned)]
+    contents += in_every_mode(37, 61).values()
+    pixels = [pipeline.pixels(content) for content in contents]
+    monkeypatch.setattr("tuwen.processing.decode.simplejpeg", None)
+    for content, found in zip(contents, pixels, strict=True):
+        assert found.shape == (24, 24, 3)
+        assert np.array_equal(pipeline.pixels(content), found)
+
+
+def test_the_research_release_turns_pictures_as_their_exif_says_and_the_others_do_not() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sideways, plain = (encoded(smooth(40, 60), "PNG", **options) for options in ({"exif": exif}, {}))
+    same = {
+        name: np.array_equal(pipeline.pixels(sideways), pipeline.pixels(plain))
+        for name, pipeline in {
+            "release": ImagePipeline.ernie(24),
+            "port": ImagePipeline.from_paddlenlp({"size": 24, "crop_size": 24}),
+            "example": ImagePipeline.ernie(24, "finetuned"),
+            "brivl": ImagePipeline.brivl(24),
+        }.items()
+    }
+    assert same == {"release": False, "port": True, "example": True, "brivl": True}
+
+
+def test_brivl_takes_a_truncated_file_and_ernie_refuses_it_by_name() -> None:
+    content = encoded(smooth(97, 61), "JPEG")[:-300]
+    assert ImagePipeline.brivl(24).pixels(content).shape == (24, 24, 3)
+    with pytest.raises(InputError, match="row 7 is damaged or cut short"):
+        ImagePipeline.ernie(24).pixels(content, "row 7")
+
+
+def test_a_square_that_comes_out_wider_loses_its_first_column() -> None:
+    pipeline = ImagePipeline.ernie(24)
+    assert pipeline.resized_size(50, 50) == (24, 25)
+    assert pipeline.crop_start(25, 24) == 1 and pipeline.crop_start(26, 24) == 1 and pipeline.crop_start(27, 24) == 2
+    assert np.array_equal(pipeline.pixels(noise(24, 30)), noise(24, 30)[3:27])  # the shorter edge is right already
+
+
 def test_arrays_and_pictures_are_pictures_too() -> None:
     pipeline = ImagePipeline((16, 16))
     array = noise(20, 30)
@@ -247,6 +307,8 @@ def test_settings_survive_json() -> None:
         ImagePipeline.transform("clip", 24),
         ImagePipeline.from_bridgetower({}),
         ImagePipeline.from_clip({}),
+        ImagePipeline.ernie(24),
+        ImagePipeline.brivl(24),
     ):
         assert ImagePipeline.from_dict(pipeline.to_dict()) == pipeline
     with pytest.raises(InputError, match=r"unknown \['colour'\]"):
@@ -269,6 +331,9 @@ def test_settings_of_the_first_release_are_read_and_written_as_they_were() -> No
         ({"resample": "cubic"}, "resample is 'cubic', expected one of"),
         ({"crop": (0, 8)}, "at least one pixel"),
         ({"crop_offset": "left"}, "crop_offset is 'left'"),
+        ({"longer": "ceil"}, "longer is 'ceil'"),
+        ({"resample": "opencv"}, "needs rgb before it, not rgb 'after'"),
+        ({"resample": "tensor", "rgb": "alpha"}, "needs rgb before it"),
         ({"divisor": 8}, "one number as size"),
     ],
     ids=str,

@@ -13,6 +13,7 @@ READERS = {
     "chinese_clip": ImagePipeline.from_transformers,
     "bridgetower": ImagePipeline.from_bridgetower,
     "clip": ImagePipeline.from_clip,
+    "paddlenlp": ImagePipeline.from_paddlenlp,
 }
 
 
@@ -40,6 +41,8 @@ def test_settings_may_lie_within_those_of_the_whole_processor(kind: str) -> None
         ("bridgetower", {}),
         ("bridgetower", {"size": 64, "size_divisor": 8, "do_center_crop": False, "do_pad": False}),
         ("bridgetower", {"do_resize": False, "crop_size": 48}),
+        ("paddlenlp", {}),
+        ("paddlenlp", {"size": 40, "crop_size": 32, "image_mean": None}),
         ("clip", {"size": 40, "crop_size": {"height": 32, "width": 24}, "resample": 2, "image_mean": 0.5}),
     ],
     ids=str,
@@ -55,6 +58,8 @@ def test_what_is_written_is_read_again(kind: str, settings: dict[str, Any]) -> N
         (ImagePipeline((8, 8)), "bridgetower", "cannot resize to"),
         (ImagePipeline(8, divisor=4, crop=(4, 8)), "bridgetower", "squares only"),
         (ImagePipeline(8, divisor=4), "clip", "cannot round"),
+        (ImagePipeline.ernie(8), "paddlenlp", "cannot resize as 'opencv'"),
+        (ImagePipeline.brivl(8), "chinese_clip", "cannot resize as 'tensor'"),
         (ImagePipeline(8), "vilt", "kind is 'vilt', expected one of"),
     ],
     ids=str,
@@ -84,6 +89,18 @@ def test_what_a_processor_of_transformers_cannot_do_is_not_written(
 def test_settings_that_cannot_be_followed_are_refused(kind: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         READERS[kind](settings)
+
+
+def test_paddlenlp_normalises_with_imagenets_numbers_unless_told_otherwise() -> None:
+    pipeline = ImagePipeline.from_paddlenlp({"do_convert_rgb": True})
+    assert (pipeline.size, pipeline.crop, pipeline.rgb, pipeline.resample) == (224, (224, 224), "opaque", "bicubic")
+    assert pipeline.mean == (0.485, 0.456, 0.406) == ImagePipeline.ernie(224).mean == ImagePipeline.brivl(380).mean
+    assert ImagePipeline.from_paddlenlp({"image_mean": [0.1, 0.2, 0.3]}).mean == (0.1, 0.2, 0.3)
+
+
+def test_an_unknown_rule_names_those_there_are() -> None:
+    with pytest.raises(UsageError, match="'resize' does not exist, expected one of crop, square, finetuned"):
+        ImagePipeline.ernie(224, "resize")
 
 
 def test_an_unknown_transform_names_those_there_are() -> None:

@@ -1,4 +1,4 @@
-"""Both ways to resize, against Pillow."""
+"""Every way to resize, against Pillow or torch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ from random import Random
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from tests.processing.pictures import PILLOW_RESIZES_ALIKE, noise
-from tuwen.processing.resize import limited_size, resize_exact, resize_fast, shorter_edge_size
+from tuwen.processing.resize import (
+    covering_size,
+    limited_size,
+    resize_exact,
+    resize_fast,
+    resize_floats,
+    shorter_edge_size,
+)
 
 BICUBIC = Image.Resampling.BICUBIC
 
@@ -56,6 +65,26 @@ def test_the_longer_edge_is_cut_to_a_whole_pixel() -> None:
     assert shorter_edge_size(480, 641, 224) == (224, 299)
     assert shorter_edge_size(641, 480, 224) == (299, 224)
     assert shorter_edge_size(7, 7, 224) == (224, 224)
+
+
+def test_a_longer_edge_that_covers_is_one_more_even_of_most_squares() -> None:
+    assert covering_size(480, 640, 224) == (224, 299)  # 298.67
+    assert covering_size(448, 896, 224) == (224, 449)
+    assert covering_size(896, 448, 224) == (449, 224)
+    assert covering_size(224, 9000, 224) == (224, 9000)
+    assert covering_size(500, 500, 224) == (224, 225)
+    square = [edge for edge in range(1, 4001) if edge != 224 and covering_size(edge, edge, 224) == (224, 224)]
+    assert square[:6] == [55, 71, 83, 95, 97, 107] and len(square) == 356  # where a division rounds down
+
+
+def test_resizing_floats_is_torchs_without_antialiasing() -> None:
+    for width, height, new_width, new_height in shapes(60):
+        pixels = noise(width, height)
+        planes = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+        theirs = F.interpolate(planes, (new_height, new_width), mode="bilinear", align_corners=False)
+        ours = resize_floats(pixels, (new_height, new_width))
+        assert ours.dtype == np.float32
+        assert np.abs(ours - theirs[0].permute(1, 2, 0).numpy()).max() < 1e-5
 
 
 @pytest.mark.parametrize("mode", ["1", "P"])

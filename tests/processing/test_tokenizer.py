@@ -60,6 +60,16 @@ def test_a_style_is_that_of_a_vocabulary(tmp_path: Path) -> None:
     assert open_tokenizer(tmp_path, "transformers").ids(["[MASK]"]) == [[2, 4, 3]]
 
 
+def test_a_vocabulary_that_numbers_its_entries_is_ernies(tmp_path: Path) -> None:
+    entries = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "mask", "¥", "##1", "1", "[", "]", "[UNK]"]
+    lines = [f"{entry}\t{number}" for number, entry in enumerate(entries)]
+    (tmp_path / "vocab.txt").write_text("\n".join(lines), encoding="utf-8")
+    assert open_tokenizer(tmp_path).ids(["[MASK] ¥1"]) == [[1, 8, 4, 9, 5, 6, 2]]
+    assert open_tokenizer(tmp_path / "vocab.txt", "paddlenlp").ids(["[MASK] ¥1"]) == [[1, 3, 5, 7, 2]]
+    (tmp_path / "vocab.txt").write_text("\n".join(entries), encoding="utf-8")
+    assert open_tokenizer(tmp_path, "paddlenlp").ids(["[MASK] ¥1"]) == [[1, 3, 5, 7, 2]]
+
+
 def test_the_original_file_counts_before_one_converted_from_it(tmp_path: Path) -> None:
     pieces.write(tmp_path)
     words(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 import unicodedata
@@ -14,7 +15,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from tuwen.errors import InputError, UsageError
-from tuwen.processing.wordpiece import WordPiece, straight_quotes
+from tuwen.processing.wordpiece import LONGEST_WORD, WordPiece, straight_quotes
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
@@ -43,13 +44,17 @@ IDEOGRAPHS = (
 )
 
 
-def reference_words(text: str) -> list[str]:
+PADDLENLP_SYMBOLS = (0x00AD, 0x00B2, 0x00BA, 0x3007, 0x00B5, 0x00D8, 0x014B, 0x01B1)  # its own, beside Unicode's
+
+
+def reference_words(text: str, style: str = "cn_clip") -> list[str]:
     """The basic tokenizer as its description says, one character at a time."""
     cleaned = ""
-    for char in text:
+    dropped = ("Cc", "Cf") if style == "cn_clip" else ("Cc", "Cf", "Co", "Cn")
+    for char in "".join(map(str.lower, text)) if style == "paddlenlp" else text:
         if char in " \t\n\r" or unicodedata.category(char) == "Zs":
             cleaned += " "
-        elif char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf"):
+        elif char in "\0\ufffd" or unicodedata.category(char) in dropped:
             continue
         elif any(first <= ord(char) <= last for first, last in IDEOGRAPHS):
             cleaned += f" {char} "
@@ -63,6 +68,8 @@ def reference_words(text: str) -> list[str]:
             if unicodedata.category(char) == "Mn":
                 continue
             symbol = char.isascii() and char.isprintable() and not char.isalnum() and char != " "
+            if style == "paddlenlp":
+                symbol |= unicodedata.category(char).startswith("S") or ord(char) in PADDLENLP_SYMBOLS
             if symbol or unicodedata.category(char).startswith("P"):
                 words += [word, char]
                 word = ""
@@ -72,11 +79,11 @@ def reference_words(text: str) -> list[str]:
     return " ".join(words).split()
 
 
-def reference_pieces(word: str, vocabulary: set[str]) -> list[str]:
+def reference_pieces(word: str, vocabulary: set[str], longest: int = 200) -> list[str]:
     """Greedy longest match first."""
     pieces: list[str] = []
     start = 0
-    while len(word) <= 200 and start < len(word):
+    while len(word) <= longest and start < len(word):
         ends = range(len(word), start, -1)
         found = next((end for end in ends if ("##" if start else "") + word[start:end] in vocabulary), None)
         if found is None:
@@ -95,6 +102,61 @@ def words(wordpiece: WordPiece, text: str) -> list[str]:
 def known(codes: range) -> list[str]:
     """Characters that this Python's Unicode knows: which later ones exist depends on the version of each side."""
     return [chr(code) for code in codes if unicodedata.category(chr(code)) not in ("Cn", "Cs")]
+
+
+@pytest.mark.parametrize("style", ["ernie", "paddlenlp"])
+def test_every_character_is_treated_as_in_ernie(style: str) -> None:
+    ernie = WordPiece(VOCABULARY, style)
+    private = [chr(code) for code in range(0xE000, 0xE100)]
+    for first in (*range(0, 0x10000, 0x1000), 0x1F000):
+        text = "".join(f"{char} a{char}b ΑΣ{char}" for char in [*known(range(first, first + 0x1000))[::3], *private])
+        assert words(ernie, text) == reference_words(text, style)
+
+
+@pytest.mark.parametrize("style", ["ernie", "paddlenlp"])
+def test_mixed_strings_get_the_ids_of_ernie(style: str) -> None:
+    draw = Random(style)
+    tricky = "ΑΣσςİıǅßﬁÅé“” \t\n\r\x00\u200b\u2028\u3000\ufffd\ue000\u0301中國豈ガ한.,'$+<^¥€²ºµŋØƱ〇🐈©½"
+    pools = [known(range(0x300)), list(tricky), ["hello", "photos", "unaffable", "一只猫的照片", "a" * 101, *SPECIAL]]
+    texts = ["".join(draw.choice(draw.choice(pools)) for _ in range(draw.randrange(20))) for _ in range(1500)]
+    numbers = {token: number for number, token in enumerate(VOCABULARY)}
+    special = re.compile("|".join(map(re.escape, SPECIAL)) if style == "paddlenlp" else "(?!)")
+    for text, ids in zip(texts, WordPiece(VOCABULARY, style).ids(texts), strict=True):
+        pieces: list[str] = []
+        parts = [*special.split(text), ""]
+        for part, kept in zip(parts, [*special.findall(text), ""], strict=False):
+            for word in reference_words(part, style):
+                pieces += reference_pieces(word, set(VOCABULARY), 100)
+            pieces += [kept] if kept else []
+        assert ids == [numbers[token] for token in ["[CLS]", *pieces, "[SEP]"]], ascii(text)
+
+
+def test_ernie_numbers_its_entries_and_of_equal_ones_the_later_line_counts(tmp_path: Path) -> None:
+    path = tmp_path / "vocab.txt"
+    lines = ["[PAD]\t0", "[CLS]\t1", "[SEP]\t2", "[MASK]\t3", "$\t4", "猫\t5", "$\t7", " 狗 \t6", "b\t12", "a"]
+    lines += ["b\t10", "[UNK]\t11", "ends\t13\there", "c\t14"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    for style in ("ernie", "paddlenlp"):
+        ernie = WordPiece.from_vocab(path, style)
+        assert (ernie.vocabulary_size, ernie.unknown_id, ernie.mask_id) == (13, 11, 3)
+        assert ernie.ids(["$猫狗 a b c"]) == [[1, 7, 5, 6, 9, 10, 11, 2]]
+        assert ernie.decode([4, 8, 12]) == "$ [unused8] [unused12]"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("猫\tfive", "line 5 gives '猫' the number 'five'"),
+        ("猫\t-5", "'-5'"),
+        ("猫\t99999999999", "expected one from 0"),
+    ],
+    ids=["word", "negative", "absurd"],
+)
+def test_a_number_that_is_none_is_refused_with_its_line(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "vocab.txt"
+    path.write_text("[PAD]\t0\n[CLS]\t1\n[SEP]\t2\n[UNK]\t3\n" + line, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        WordPiece.from_vocab(path, "ernie")
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +239,7 @@ def test_lines_of_a_vocabulary_are_stripped_and_of_equal_ones_the_last_counts(tm
 
 
 @pytest.mark.parametrize(
-    ("style", "quotes"), [("cn_clip", "keep"), ("cn_clip", "straight"), ("transformers", "keep")], ids=str
+    ("style", "quotes"), [*((style, "keep") for style in LONGEST_WORD), ("cn_clip", "straight")], ids=str
 )
 def test_saving_and_loading_changes_nothing(tmp_path: Path, style: str, quotes: str) -> None:
     wordpiece = WordPiece(VOCABULARY, style, quotes)
@@ -196,6 +258,8 @@ def test_fingerprints_tell_tokenizers_apart() -> None:
         WordPiece(VOCABULARY),
         WordPiece(VOCABULARY, quotes="straight"),
         WordPiece(VOCABULARY, "transformers"),
+        WordPiece(VOCABULARY, "ernie"),
+        WordPiece(VOCABULARY, "paddlenlp"),
     ]
     tokenizers.append(WordPiece([*VOCABULARY, "dog"]))
     assert len({wordpiece.fingerprint() for wordpiece in tokenizers}) == len(tokenizers)
@@ -250,8 +314,9 @@ def test_wrong_settings_are_refused(wordpiece: WordPiece) -> None:
         WordPiece(VOCABULARY, style="google")
     with pytest.raises(UsageError, match="quotes is 'curly'"):
         WordPiece(VOCABULARY, quotes="curly")
-    with pytest.raises(UsageError, match="quotes is 'straight'"):
-        WordPiece(VOCABULARY, "transformers", "straight")
+    for style in ("transformers", "ernie", "paddlenlp"):
+        with pytest.raises(UsageError, match="quotes is 'straight'"):
+            WordPiece(VOCABULARY, style, "straight")
 
 
 def test_files_that_hold_no_tokenizer_are_named(tmp_path: Path) -> None:

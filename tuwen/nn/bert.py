@@ -16,6 +16,8 @@ from tuwen.types import PackedTexts, Texts
 class BertConfig:
     """Sizes of a BERT encoder; `positions` is the rows of its position table, `segments` the number of token types.
 
+    segments may be 0, without a table of them. tasks: rows of ERNIE's table of tasks, of which every token gets row
+    `task`; 0 is without one.
     padding: the id of padding where positions are counted as in RoBERTa, over the tokens that are not padding and
     beginning after it; None counts all tokens from 0. pooler: published files hold one that nothing uses; it is kept
     so that they can be written again whole.
@@ -35,6 +37,8 @@ class BertConfig:
     initializer_range: float = 0.02
     padding: int | None = None
     pooler: bool = False
+    tasks: int = 0
+    task: int = 0
 
     @property
     def longest(self) -> int:
@@ -49,15 +53,21 @@ class Embeddings(nn.Module):
         super().__init__()
         self.words = nn.Embedding(config.vocabulary, config.width)
         self.positions = nn.Embedding(config.positions, config.width)
-        self.segments = nn.Embedding(config.segments, config.width)
+        self.segments = nn.Embedding(config.segments, config.width) if config.segments else None
+        self.tasks = nn.Embedding(config.tasks, config.width) if config.tasks else None
+        self.task = config.task
         self.norm = nn.LayerNorm(config.width, eps=config.eps)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
         """ids (...), positions and segments of a shape that broadcasts to it -> (..., D)."""
-        # Without segments every token takes row 0 of their table.
-        kinds = self.segments.weight[0] if segments is None else self.segments(segments)
-        return self.dropout(self.norm(self.words(ids) + kinds + self.positions(positions)))
+        x = self.words(ids)
+        if self.segments is not None:  # without segments every token takes row 0 of their table
+            x = x + (self.segments.weight[0] if segments is None else self.segments(segments))
+        x = x + self.positions(positions)
+        if self.tasks is not None:
+            x = x + self.tasks.weight[self.task]
+        return self.dropout(self.norm(x))
 
 
 class Block(nn.Module):

@@ -9,12 +9,12 @@ import torch
 
 from tuwen.errors import UsageError
 from tuwen.processing.image import ImagePipeline
-from tuwen.processing.resize import Pixels
+from tuwen.processing.resize import Floats, Pixels
 from tuwen.types import Images
 
 
-def batch(pictures: Sequence[Pixels], pipeline: ImagePipeline) -> Images:
-    """What `pipeline.pixels` made, uint8 (H, W, 3) each, normalised and put together.
+def batch(pictures: Sequence[Pixels | Floats], pipeline: ImagePipeline) -> Images:
+    """What `pipeline.pixels` made, (H, W, 3) each, normalised and put together.
 
     Pictures of one size have no mask. Of several sizes, where the pipeline pads, each begins at the top left; right and
     below is 0 after normalising, as BridgeTower's processor has it, and False in the mask. UsageError where it does not

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from tuwen.errors import InputError, UsageError
 
@@ -31,7 +31,9 @@ SAME_AS_PILLOW = {"YCbCr": "RGB", "RGB": "RGB", "Gray": "GRAY"}  # measured bit 
 _LOCKS = tuple(Lock() for _ in range(61))
 
 
-def decode(picture: Picture, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Image.Image:
+def decode(
+    picture: Picture, max_pixels: int = MAX_PIXELS, name: str | None = None, truncated: bool = False
+) -> Image.Image:
     """A loaded PIL picture in the file's own mode, from a path, the bytes of a file, a PIL picture, or a uint8 array
     or tensor.
 
@@ -39,6 +41,9 @@ def decode(picture: Picture, max_pixels: int = MAX_PIXELS, name: str | None = No
     errors which picture it was, by default its path. InputError if the file is missing, not a picture, truncated, or
     has more than `max_pixels` pixels (looked up in its header, before anything is decoded). Safe to call from several
     threads. EPS is refused: Pillow would start another program on it.
+
+    truncated: a file that ends too early gives the part that is there, the rest grey or black, as Pillow does with
+    `LOAD_TRUNCATED_IMAGES`, which is set for all threads at once or for none.
     """
     label = name or label_of(picture)
     if isinstance(picture, Image.Image):
@@ -51,12 +56,29 @@ def decode(picture: Picture, max_pixels: int = MAX_PIXELS, name: str | None = No
         _check_size(checked.shape[1::-1], max_pixels, label)
         return Image.fromarray(checked)
     with _opened(picture, label) as file, _explained(label):
-        image = _identify(file)
+        image = _identify(io.BytesIO(_ended(file.read())) if truncated else file)
         if image is None:
             raise InputError(f"{label} is not a picture in a known format")
         _check_size(image.size, max_pixels, label)
-        image.load()
+        if truncated:
+            _load_what_is_there(image)
+        else:
+            image.load()
     return image
+
+
+def _ended(content: bytes) -> bytes:
+    """A JPEG with one more mark of its end, which tells the decoder to fill what is missing."""
+    return content + b"\xff\xd9" if content.startswith(b"\xff\xd8") else content
+
+
+def _load_what_is_there(image: ImageFile.ImageFile) -> None:
+    try:
+        image.load()
+    except OSError as error:
+        image.tile = []  # nothing is left to be decoded
+        if image.load() is None:  # not even begun
+            raise error
 
 
 def decode_array(
@@ -84,6 +106,30 @@ def decode_array(
         if isinstance(error, InputError):
             raise
         return None  # damaged: Pillow decides, and explains
+
+
+def size_of(picture: Picture, name: str | None = None) -> tuple[int, int]:
+    """(height, width) of what `decode` gives; of a file only the header is read. InputError where there is none."""
+    if hasattr(picture, "__array__"):
+        height, width = _checked_array(picture, name or label_of(picture)).shape[:2]
+        return height, width
+    found = header(picture, name)
+    return found.height, found.width
+
+
+def header(picture: str | Path | bytes | Image.Image, name: str | None = None) -> Image.Image:
+    """A picture with its format, mode, size and info, but without pixels. InputError where a file has no such header.
+
+    Until a JPEG's pixels begin all its EXIF has been read; other formats may have some behind them.
+    """
+    if isinstance(picture, Image.Image):
+        return picture
+    label = name or label_of(picture)
+    with _opened(picture, label) as file, _explained(label):
+        image = _identify(file)
+        if image is None:
+            raise InputError(f"{label} is not a picture in a known format")
+        return image
 
 
 def label_of(picture: Picture) -> str:
@@ -133,7 +179,7 @@ def _explained(label: str) -> Iterator[None]:
         raise InputError(f"{label} is damaged or cut short: {error}") from error
 
 
-def _identify(file: IO[bytes]) -> Image.Image | None:
+def _identify(file: IO[bytes]) -> ImageFile.ImageFile | None:
     """What `PIL.Image.open` does, but without its warning about large pictures, which cannot be silenced for one thread
     alone: the limit here is `max_pixels`. The common formats are tried before the others are imported."""
     prefix = file.read(16)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tuwen.errors import InputError
 from tuwen.processing.decode import label_of
 from tuwen.processing.image import ImagePipeline
-from tuwen.processing.resize import Pixels
+from tuwen.processing.resize import Floats, Pixels
 
 if TYPE_CHECKING:
     from tuwen.types import Picture
@@ -22,8 +22,8 @@ AHEAD = 4  # pictures per thread that may wait, decoded, for the one who asks
 
 def prepared(
     pictures: Iterable[Picture], pipeline: ImagePipeline, workers: int | None = None
-) -> Iterator[tuple[int, Pixels | InputError]]:
-    """(place, uint8 (H, W, 3)) for each picture, in order; for one that cannot be decoded the error instead of pixels.
+) -> Iterator[tuple[int, Pixels | Floats | InputError]]:
+    """(place, pixels (H, W, 3)) for each picture, in order; for one that cannot be decoded the error instead of pixels.
 
     workers: threads, by default one per processor this process may use; 0 decodes in the caller's thread. `pictures` is
     read only a little ahead of what has been asked for, so it may be endless.
@@ -31,7 +31,7 @@ def prepared(
     count = f" of {len(pictures)}" if isinstance(pictures, Sized) else ""
     workers = processors() if workers is None else workers
 
-    def prepare(place: int, picture: Picture) -> tuple[int, Pixels | InputError]:
+    def prepare(place: int, picture: Picture) -> tuple[int, Pixels | Floats | InputError]:
         label = label_of(picture)
         name = f"picture {place + 1}{count} ({label.removeprefix('picture (').removesuffix(')')})"
         try:
@@ -45,7 +45,7 @@ def prepared(
             yield prepare(place, picture)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="tuwen-decode")
-    waiting: deque[Future[tuple[int, Pixels | InputError]]] = deque()
+    waiting: deque[Future[tuple[int, Pixels | Floats | InputError]]] = deque()
     try:
         waiting.extend(pool.submit(prepare, *item) for item in islice(numbered, workers * AHEAD))
         while waiting:

@@ -24,8 +24,9 @@ TRANSFORMS = ("clip", "blip", "imagenet", "vit", "pixelbert")
 def read_settings(settings: Mapping[str, Any], kind: str) -> Fields:
     """Fields of `ImagePipeline` from a `preprocessor_config.json`, or from a `processor_config.json` that nests it.
 
-    kind: whose image processor the file is for, "chinese_clip", "bridgetower" or "clip" (VLE's too); each has its own
-    defaults for missing keys. InputError for a setting that cannot be followed.
+    kind: whose image processor the file is for, "chinese_clip", "bridgetower", "clip" (VLE's too) or "paddlenlp"
+    (ERNIE-ViL 2.0's there); each has its own defaults for missing keys. InputError for a setting that cannot be
+    followed.
     """
     if kind not in READERS:
         raise UsageError(f"kind is {kind!r}, expected one of {', '.join(READERS)}")
@@ -37,9 +38,10 @@ def read_settings(settings: Mapping[str, Any], kind: str) -> Fields:
     except ValueError as error:
         raise InputError(f"resample is {settings['resample']}, expected a number that Pillow knows") from error
     normalised = settings.get("do_normalize", True)
+    mean, std = IMAGENET if kind == "paddlenlp" else (CLIP_MEAN, CLIP_STD)
     return READERS[kind](settings) | {
-        "mean": _three(settings.get("image_mean", CLIP_MEAN)) if normalised else (0.0, 0.0, 0.0),
-        "std": _three(settings.get("image_std", CLIP_STD)) if normalised else (1.0, 1.0, 1.0),
+        "mean": _three(settings.get("image_mean") or mean) if normalised else (0.0, 0.0, 0.0),
+        "std": _three(settings.get("image_std") or std) if normalised else (1.0, 1.0, 1.0),
         "resample": resample,
     }
 
@@ -52,6 +54,11 @@ def _chinese_clip(settings: Mapping[str, Any]) -> Fields:
 def _clip(settings: Mapping[str, Any]) -> Fields:
     """As `CLIPFeatureExtractor` of transformers 4.26, which VLE was published with, on the Pillow of its time."""
     return _resized_and_cropped(settings) | {"rgb": "opaque", "width_first": True}
+
+
+def _paddlenlp(settings: Mapping[str, Any]) -> Fields:
+    """As `ErnieViLImageProcessor` of PaddleNLP: EXIF is not looked at."""
+    return _resized_and_cropped(settings) | {"rgb": "opaque"}
 
 
 def _resized_and_cropped(settings: Mapping[str, Any]) -> Fields:
@@ -85,6 +92,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Fields]] = {
     "chinese_clip": _chinese_clip,
     "bridgetower": _bridgetower,
     "clip": _clip,
+    "paddlenlp": _paddlenlp,
 }
 
 
@@ -93,9 +101,11 @@ def write_settings(pipeline: ImagePipeline, kind: str) -> dict[str, Any]:
 
     UsageError if that processor cannot do what the pipeline does.
     """
-    names = {"chinese_clip": "ChineseCLIP", "bridgetower": "BridgeTower", "clip": "CLIP"}
+    names = {"chinese_clip": "ChineseCLIP", "bridgetower": "BridgeTower", "clip": "CLIP", "paddlenlp": "ErnieViL"}
     if kind not in names:
         raise UsageError(f"kind is {kind!r}, expected one of {', '.join(names)}")
+    if pipeline.resample.upper() not in Image.Resampling.__members__ or pipeline.longer != "floor":
+        raise UsageError(f"{names[kind]}ImageProcessor cannot resize as {pipeline.resample!r}: Pillow does it there")
     settings: dict[str, Any] = {
         "image_processor_type": f"{names[kind]}ImageProcessor",
         "do_resize": pipeline.size is not None,
@@ -113,6 +123,8 @@ def write_settings(pipeline: ImagePipeline, kind: str) -> dict[str, Any]:
         settings["crop_size"] = dict(zip(("height", "width"), pipeline.crop, strict=True))
     if kind == "bridgetower":
         settings |= _only_bridgetower(pipeline)
+    elif kind == "paddlenlp":
+        settings |= {"do_convert_rgb": True, "do_rescale": True, "rescale_factor": 1 / 255}
     elif kind == "clip":  # readers of the 4.2x series look for the older name
         settings |= {"feature_extractor_type": "CLIPFeatureExtractor", "do_convert_rgb": True}
     if kind != "bridgetower" and (pipeline.divisor is not None or pipeline.pad):
@@ -149,6 +161,24 @@ def transform_settings(key: str, size: int) -> Fields:
         return fields | {"divisor": 32, "pad": True, "mean": HALF[0], "std": HALF[1]}
     mean, std = {"clip": (CLIP_MEAN, CLIP_STD), "imagenet": IMAGENET, "vit": HALF}[key]
     return fields | {"crop": (size, size), "crop_offset": "round", "mean": mean, "std": std}
+
+
+def ernie_settings(rule: str, size: int) -> Fields:
+    """Fields of `ImagePipeline` for a rule of ERNIE-ViL 2.0.
+
+    "crop": how the research release reads pictures: the shorter edge to `size`, the middle; "square": its straight
+    resize; "finetuned": how PaddleNLP's fine-tuning example evaluates, with Pillow.
+    """
+    mean, std = IMAGENET
+    opencv: Fields = {"rgb": "opencv", "resample": "opencv", "mean": mean, "std": std}
+    rules: dict[str, Fields] = {
+        "crop": {"size": size, "longer": "next", "crop": (size, size), "crop_offset": "ceil"} | opencv,
+        "square": {"size": (size, size)} | opencv,
+        "finetuned": {"size": (size, size), "rgb": "after", "mean": mean, "std": std},
+    }
+    if rule not in rules:
+        raise UsageError(f"the rule {rule!r} does not exist, expected one of {', '.join(rules)}")
+    return rules[rule]
 
 
 def _height_width(size: Any, name: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from tuwen.errors import InputError
 from tuwen.processing.byte_bpe import MERGES_FILE, VOCABULARY_FILE, ByteBPE
 from tuwen.processing.encoding import Rows, read_text
 from tuwen.processing.unigram import MODEL_FILE, Unigram
-from tuwen.processing.wordpiece import WordPiece
+from tuwen.processing.wordpiece import WordPiece, is_numbered
 
 RULES_FILE, WORDS_FILE = "tokenizer.json", "vocab.txt"
 EXPECTED = f"{MODEL_FILE}, {RULES_FILE}, {VOCABULARY_FILE} with {MERGES_FILE}, or {WORDS_FILE}"
@@ -75,8 +75,8 @@ def open_tokenizer(place: str | Path, style: str | None = None) -> Tokenizer:
     """The tokenizer of a folder, or of one of its files.
 
     What lies in a folder decides, in this order: a sentencepiece model, a tokenizer.json, a vocab.json with its
-    merges.txt, a vocab.txt. style: of a vocab.txt, see `WordPiece`; "cn_clip" where none is given. InputError names
-    what was found where it is none of these.
+    merges.txt, a vocab.txt. style: of a vocab.txt, see `WordPiece`; where none is given, "ernie" for one that numbers
+    its entries, else "cn_clip". InputError names what was found where it is none of these.
     """
     place = Path(place)
     found = _file_of(place) if place.is_dir() else place
@@ -88,7 +88,9 @@ def open_tokenizer(place: str | Path, style: str | None = None) -> Tokenizer:
         return ByteBPE.from_vocab(_beside(found, VOCABULARY_FILE), found)
     if found.suffix == ".json":
         return FROM_RULES[_kind_of(found)](found)
-    return WordPiece.from_vocab(found, style or "cn_clip")
+    if style is None:
+        style = "ernie" if is_numbered(read_text(found).split("\n", 1)) else "cn_clip"
+    return WordPiece.from_vocab(found, style)
 
 
 def _file_of(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""WordPiece over the `tokenizers` library: the ids of the original BERT tokenizer, or of Hugging Face's."""
+"""WordPiece over the `tokenizers` library: the ids of the original BERT tokenizer, of Hugging Face's, of ERNIE's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from tuwen.processing import encoding
 from tuwen.processing.encoding import Rows
 
 PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-LONGEST_WORD = {"cn_clip": 200, "transformers": 100}  # characters; anything longer is one [UNK]
+# Characters; anything longer is one [UNK].
+LONGEST_WORD = {"cn_clip": 200, "transformers": 100, "ernie": 100, "paddlenlp": 100}
+KEEP_SPECIAL = ("transformers", "paddlenlp")
+MOST_ENTRIES = 10_000_000  # of a vocabulary that numbers its entries itself
 
 # The blocks that Google's tokenizer calls Chinese. Kana and Hangul are outside: they are written with spaces, it says.
 IDEOGRAPHS = (
@@ -23,6 +26,9 @@ IDEOGRAPHS = (
 )
 PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"  # ASCII symbols such as $ + < ^ count, although Unicode files them elsewhere
 DROPPED = "[\\p{Cc}\\p{Cf}\ufffd&&[^\t\n\r]]"  # \p{Cc} includes NUL
+DROPPED_BY_ERNIE = "[\\p{C}\ufffd&&[^\t\n\r]]"  # private and unassigned characters too
+# PaddleNLP's list of symbols beside Unicode's, as far as these can still be there after lower-casing and dropping.
+SYMBOLS = r"\p{S}²ºµŋ〇"
 CASED = r"[\p{Cased}&&[^\p{Case_Ignorable}]]"
 # Python lower-cases a sigma that ends a word to another letter than one inside it; `Lowercase` looks at single letters.
 # Accents and points may stand between; without a bound on them every sigma would search the whole text before it.
@@ -34,7 +40,10 @@ class WordPiece:
 
     style "cn_clip" is the original BERT tokenizer as cn_clip carries it: special tokens in a text are plain characters
     and a word may have 200 characters. style "transformers" is Hugging Face's `BertTokenizer`: special tokens in a text
-    are kept, a word may have 100 characters.
+    are kept, a word may have 100 characters. style "ernie" is the tokenizer of ERNIE-ViL 2.0's research release: as
+    "cn_clip", but a word may have 100 characters, and private and unassigned characters are dropped. style "paddlenlp"
+    is PaddleNLP's of the same model: as "ernie", but special tokens in a text are kept, symbols such as ¥ and emoji are
+    words of their own, and a sigma that ends a word is lower-cased like any other.
 
     quotes "keep" encodes as `cn_clip.clip.tokenize` does: “ and ” are not in the vocabulary and become [UNK]. It is the
     default, because the published API works so. quotes "straight" encodes as the original's training and evaluation
@@ -55,8 +64,8 @@ class WordPiece:
         rules: a tokenizer that was saved, used as it is instead of building one for `style` and `quotes`.
         """
         if style not in LONGEST_WORD:
-            raise UsageError(f"style is {style!r}, expected 'cn_clip' or 'transformers'")
-        if quotes not in ("keep", "straight") or (style, quotes) == ("transformers", "straight"):
+            raise UsageError(f"style is {style!r}, expected one of {', '.join(LONGEST_WORD)}")
+        if quotes not in ("keep", "straight") or (quotes == "straight" and style != "cn_clip"):
             raise UsageError(f"quotes is {quotes!r}, expected 'keep' or, with style 'cn_clip' only, 'straight'")
         numbers = {token: number for number, token in enumerate(vocabulary)}
         missing = [token for token in (PAD, UNKNOWN, START, END) if token not in numbers]
@@ -77,7 +86,10 @@ class WordPiece:
 
     @classmethod
     def from_vocab(cls, path: str | Path, style: str = "cn_clip", quotes: str = "keep") -> WordPiece:
-        """Read a `vocab.txt`, one entry per line. InputError if the file is missing, not UTF-8 or not BERT's."""
+        """Read a `vocab.txt`: one entry per line, or ERNIE's with its number behind a tab.
+
+        InputError if the file is missing, not UTF-8 or not BERT's.
+        """
         path = Path(path)
         lines = encoding.read_text(path).split("\n")
         if lines[-1] == "":
@@ -85,6 +97,8 @@ class WordPiece:
         if style == "cn_clip":
             lines = [line.strip() for line in lines]  # two lines of the published file become "" and "##"
         try:
+            if style == "ernie" or (style == "paddlenlp" and is_numbered(lines)):
+                lines = _numbered(lines)
             return cls(lines, style, quotes)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
@@ -108,8 +122,12 @@ class WordPiece:
         vocabulary = [""] * (max(numbers.values(), default=-1) + 1)
         for token, number in numbers.items():
             vocabulary[number] = token
-        style = "transformers" if content["added_tokens"] else "cn_clip"
-        quotes = "straight" if '"“"' in json.dumps(content["normalizer"], ensure_ascii=False) else "keep"
+        steps = json.dumps(content["normalizer"], ensure_ascii=False)
+        quotes = "straight" if '"“"' in steps else "keep"
+        if json.dumps(DROPPED_BY_ERNIE, ensure_ascii=False) in steps:
+            style = "paddlenlp" if content["added_tokens"] else "ernie"
+        else:
+            style = "transformers" if content["added_tokens"] else "cn_clip"
         try:
             return cls(vocabulary, style, quotes, rules)
         except InputError as error:
@@ -174,20 +192,50 @@ def straight_quotes(text: str) -> str:
     return text.lower().replace("“", '"').replace("”", '"')
 
 
+def is_numbered(lines: Sequence[str]) -> bool:
+    """Whether these are lines of ERNIE's vocabulary: an entry, a tab, a number."""
+    first = lines[0].strip().split("\t") if lines else []
+    return len(first) == 2 and first[1].isdecimal()
+
+
+def _numbered(lines: Sequence[str]) -> list[str]:
+    """Lines `entry<TAB>number` -> entries in the order of their numbers; numbers that no line has become [unused...].
+
+    As the original reads them: a line without a tab is numbered by its place, one with more than two fields ends the
+    vocabulary, and of equal entries the last line counts. InputError for a number that is none.
+    """
+    numbers: dict[str, int] = {}
+    places: dict[int, str] = {}
+    for row, line in enumerate(lines):
+        fields = line.strip().split("\t")
+        if len(fields) > 2:
+            break
+        number = fields[1].strip() if len(fields) == 2 else str(row)
+        if not number.isdecimal() or int(number) >= MOST_ENTRIES:
+            raise InputError(f"line {row + 1} gives {fields[0]!r} the number {number!r}, expected one from 0")
+        numbers[fields[0].strip()] = int(number)
+        places[int(number)] = fields[0].strip()
+    entries = [places.get(number, f"[unused{number}]") for number in range(max(places, default=-1) + 1)]
+    return [  # a later line may have the smaller number, but in the list the last of equal entries counts
+        entry if place <= numbers.get(entry, place) else f"[unused{place}]" for place, entry in enumerate(entries)
+    ]
+
+
 def _rules(numbers: dict[str, int], style: str, quotes: str) -> Tokenizer:
     model = models.WordPiece(numbers, unk_token=UNKNOWN, max_input_chars_per_word=LONGEST_WORD[style])
     rules = Tokenizer(model)
     if style == "transformers":
         rules.normalizer = normalizers.BertNormalizer()
         rules.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        present = [token for token in (PAD, UNKNOWN, START, END, MASK) if token in numbers]
-        rules.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in present])
     else:
-        rules.normalizer = normalizers.Sequence([*_data_loader_steps(quotes), *_original_steps()])
-        pieces = Regex(f"[{IDEOGRAPHS}{PUNCTUATION}]")
+        rules.normalizer = normalizers.Sequence([*_data_loader_steps(quotes), *_original_steps(style)])
+        pieces = Regex(f"[{IDEOGRAPHS}{PUNCTUATION}{SYMBOLS if style == 'paddlenlp' else ''}]")
         rules.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(pieces, "isolated")]
         )
+    if style in KEEP_SPECIAL:
+        present = [token for token in (PAD, UNKNOWN, START, END, MASK) if token in numbers]
+        rules.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in present])
     rules.post_processor = processors.TemplateProcessing(
         single=f"{START} $A {END}", special_tokens=[(START, numbers[START]), (END, numbers[END])]
     )
@@ -201,12 +249,13 @@ def _data_loader_steps(quotes: str) -> list[normalizers.Normalizer]:
     return [*_lower(), normalizers.Replace("“", '"'), normalizers.Replace("”", '"')]
 
 
-def _original_steps() -> list[normalizers.Normalizer]:
+def _original_steps(style: str) -> list[normalizers.Normalizer]:
     """Google's cleaning, step by step: the library's `BertNormalizer` drops private-use and unassigned characters too,
     and follows an older Unicode."""
     return [
-        normalizers.Replace(Regex(DROPPED), ""),
-        *_lower(),
+        normalizers.Replace(Regex(DROPPED if style == "cn_clip" else DROPPED_BY_ERNIE), ""),
+        # PaddleNLP lower-cases character by character, so that no sigma ends a word.
+        *([normalizers.Lowercase()] if style == "paddlenlp" else _lower()),
         normalizers.NFD(),
         normalizers.Replace(Regex(r"\p{Mn}"), ""),
     ]

@@ -19,7 +19,13 @@ from tests.golden.kinds.bridgetower import (
     vqa,
 )
 from tests.golden.kinds.bridgetower import preprocess as bridgetower_preprocess
+from tests.golden.kinds.brivl import augment as brivl_augment
+from tests.golden.kinds.brivl import preprocess as brivl_preprocess
+from tests.golden.kinds.brivl import tokenize as brivl_tokenize
 from tests.golden.kinds.chinese_clip import functions, hf, model, preprocess, tokenize
+from tests.golden.kinds.ernie_vil import containers, pipeline, reader
+from tests.golden.kinds.ernie_vil import images as ernie_images
+from tests.golden.kinds.ernie_vil import tokenizer as ernie_tokenizer
 from tests.golden.kinds.vle import files, heads, processor, vcr, vcr_helpers, zero
 from tests.golden.kinds.vle import model as vle_model
 
@@ -37,11 +43,19 @@ CHECKS: dict[tuple[str, str], Callable[[Case, Expected], None]] = {
     ("bridgetower", "tokenize"): tokenizer.check,
     ("bridgetower", "transforms+augmentation"): transforms.check,
     ("bridgetower", "vqa"): vqa.check,
+    ("brivl", "augment"): brivl_augment.check,
+    ("brivl", "preprocess"): brivl_preprocess.check,
+    ("brivl", "tokenize"): brivl_tokenize.check,
     ("chinese_clip", "functions"): functions.check,
     ("chinese_clip", "hf"): hf.check,
     ("chinese_clip", "model"): model.check,
     ("chinese_clip", "preprocess"): preprocess.check,
     ("chinese_clip", "tokenize"): tokenize.check,
+    ("ernie_vil", "container"): containers.check,
+    ("ernie_vil", "image_preprocess"): ernie_images.check,
+    ("ernie_vil", "infer_and_eval"): pipeline.check,
+    ("ernie_vil", "tokenizer"): ernie_tokenizer.check,
+    ("ernie_vil", "tsv_reader"): reader.check,
     ("vle", "containers"): files.check_containers,
     ("vle", "from two towers"): files.check_towers,
     ("vle", "itm"): heads.check_match,

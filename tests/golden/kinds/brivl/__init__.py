@@ -1,0 +1,1 @@
+"""Checks of BriVL's cases, a file for each kind."""
