@@ -23,8 +23,8 @@ TIERS = (
     {"models"},
     {"tasks"},
     {"llm"},
-    {"saving", "model", "loading", "formats"},
-    {"evaluate", "export", "search", "bulk"},
+    {"saving", "model", "sources", "adapting", "loading", "writing", "formats"},
+    {"evaluate", "export", "search", "bulk", "verify"},
     {"train"},
     {"tuwen"},  # the public face, tuwen/__init__.py
     {"serve", "compat"},

@@ -53,7 +53,7 @@ def test_the_batch_size_changes_nothing(model: Model, batch_size: int) -> None:
 
 def test_many_texts_are_encoded_in_several_passes(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = model.encode_text(TEXTS)
-    monkeypatch.setattr("tuwen.model.TOKENS_AT_ONCE", 16)
+    monkeypatch.setattr("tuwen.tasks.passes.TOKENS_AT_ONCE", 16)
     close(model.encode_text(TEXTS), wanted)
 
 
@@ -150,7 +150,7 @@ def test_labels_are_ranked(model: Model) -> None:
 
 
 def test_a_two_tower_model_says_what_it_cannot_do(model: Model) -> None:
-    with pytest.raises(UnsupportedTask, match="chinese-clip models cannot answer"):
+    with pytest.raises(UnsupportedTask, match="chinese-clip cannot answer: its tasks are embed, search, classify; these can: vle/base-vqa"):
         model.answer("x.jpg", "什么颜色？")
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         model.nonsense  # noqa: B018

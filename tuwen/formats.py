@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import Tensor
 
-from tuwen import checkpoint, keymap, models
-from tuwen.checkpoint import bare, strip_prefix
-from tuwen.errors import CheckpointError, TuwenError, UsageError
-from tuwen.loading import (
-    Source,
-    beside,
-    find,
-    find_tokenizer,
-    preprocessor,
-    recognise,
-    shapes_of,
-    sizes_of,
-    to_ours,
-)
-from tuwen.processing.processor import Processor
-from tuwen.saving import CONFIG, WEIGHTS, write_folder, write_json
+from tuwen import checkpoint, models
+from tuwen.errors import TuwenError, UsageError
+from tuwen.loading import find, read, recognise, sizes_of, take_apart, to_ours
+from tuwen.writing import write_original, write_own, write_transformers
 
-FORMATS = ("tuwen", "transformers", "original")
+WRITERS = {"tuwen": write_own, "transformers": write_transformers, "original": write_original}
 
 
 @dataclass(frozen=True)
@@ -36,7 +22,8 @@ class Description:
     """What a path is, for people and for machines.
 
     kind, container, detail: as `checkpoint.look` says; reason: why it cannot be used, "" where it can.
-    family, format, variant: what it is a model of, where that is recognised; sizes: the model's own config.
+    family, format, variant: what it is a model of, where that is recognised; sizes: the model's own config; heads: of
+    the file, with the widths of their layers; answers: how many are named; tasks: what the model can do.
     parameters: numbers in its tensors; dtypes: tensors of each type; dropped: names that loading leaves out.
     """
 
@@ -49,6 +36,9 @@ class Description:
     format: str = ""
     variant: str = ""
     sizes: Mapping[str, Any] = field(default_factory=dict)
+    heads: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    answers: int = 0
+    tasks: tuple[str, ...] = ()
     parameters: int = 0
     tensors: int = 0
     dtypes: Mapping[str, int] = field(default_factory=dict)
@@ -73,23 +63,37 @@ def describe(path: str | Path, config: str | Path | Mapping[str, Any] | None = N
         source = find(path)
         tensors, extra = read(source)
         family, form = recognise(tensors, source)
-        module_of = models.family(family)
         known |= {"family": family, "format": form}
+        module_of = models.family(family)
         sizes = sizes_of(module_of, form, config, source, tensors, extra)
         ours, dropped = to_ours(tensors, module_of, form, sizes)
-        known |= {"parameters": parameters(ours), "dropped": tuple(dropped)}
-        variant = module_of.variant_of(sizes) or ""
-        return Description(**known, variant=variant, sizes=module_of.config_to_dict(sizes))
+        told = module_of.config_to_dict(sizes)
+        known |= {
+            "parameters": parameters(ours),
+            "dropped": tuple(dropped),
+            "heads": {name: tuple(widths) for name, widths in told.pop("heads", {}).items()},
+            "answers": len(told.pop("answers", ())),
+            "tasks": tuple(module_of.tasks(sizes)),
+            "variant": module_of.variant_of(sizes) or "",
+            "sizes": told,
+        }
+        return Description(**known)
     except TuwenError as error:
         return Description(**known, reason=str(error))
 
 
+def parameters(ours: Mapping[str, Tensor]) -> int:
+    """Numbers that training would change: running statistics are not counted."""
+    return sum(tensor.numel() for name, tensor in ours.items() if "running_" not in name and "num_batches" not in name)
+
+
 @dataclass(frozen=True)
 class Converted:
-    """What `convert` wrote, and which tensors of the source have no place in any format."""
+    """What `convert` wrote, which tensors of the source are not in it, and what the other format does otherwise."""
 
     files: tuple[Path, ...]
     dropped: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def convert(
@@ -101,113 +105,21 @@ def convert(
 ) -> Converted:
     """Write a model in another format: tensors keep their bits and types, only names and orientation change.
 
-    source: whatever `tuwen.load` takes. to: "tuwen" and "transformers" write a folder, "original" a .pt file with
-    vocab.txt beside it (and a folder model_configs, where the file alone would not tell the sizes).
-    UsageError if `destination` exists, or for a format that does not exist; CheckpointError for a model that the
-    format has no place for (RN50 in transformers).
+    source: whatever `tuwen.load` takes. to: "tuwen" and "transformers" write a folder; "original" writes what the
+    family's own code reads: for Chinese-CLIP a .pt file with vocab.txt beside it (and a folder model_configs, where the
+    file alone would not tell the sizes), for BridgeTower and METER a .ckpt file with RoBERTa's files beside it, for VLE
+    a folder, the same as "transformers".
+
+    Where the other format cannot say exactly what this model computes, but nearly, it is written all the same, and
+    `notes` say how far its scores are off; CheckpointError for a model that the format has no place for. UsageError
+    if `destination` exists, or for a format that does not exist.
     """
-    if to not in FORMATS:
-        raise UsageError(f"to is {to!r}: it must be one of {', '.join(FORMATS)}")
+    if to not in WRITERS:
+        raise UsageError(f"to is {to!r}: it must be one of {', '.join(WRITERS)}")
     destination = Path(destination)
     if destination.exists():
         raise UsageError(f"{destination} exists already: choose another place, or remove it first")
-    found = find(source)
-    tensors, extra = read(found)
-    family, form = recognise(tensors, found)
-    module_of = models.family(family)
-    sizes = sizes_of(module_of, form, config, found, tensors, extra, beside(tokenizer))
-    ours, dropped = to_ours(tensors, module_of, form, sizes)
-    if form == "tuwen":
-        processor = Processor.load(found.folder)
-    else:
-        words = find_tokenizer(tokenizer, found, form)
-        processor = module_of.processor(form, sizes, words, preprocessor(found), extra)
-    parts = _Parts(family, module_of, sizes, ours, processor, found, tokenizer)
-    write = {"tuwen": _write_own, "transformers": _write_transformers, "original": _write_original}[to]
-    return Converted(tuple(write(parts, destination)), tuple(dropped))
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """A model taken apart, its tensors under our names and in the types of its file."""
-
-    family: str
-    module_of: ModuleType
-    sizes: Any
-    tensors: Mapping[str, Tensor]
-    processor: Processor
-    source: Source
-    tokenizer: str | Path | None
-
-
-def read(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a source as named in its file, without a wrapper's prefix, and the plain data beside them."""
-    found = checkpoint.read(source.weights)
-    return strip_prefix(bare(found.tensors)), found.extra
-
-
-def parameters(ours: Mapping[str, Tensor]) -> int:
-    """Numbers that training would change: running statistics are not counted."""
-    return sum(tensor.numel() for name, tensor in ours.items() if "running_" not in name and "num_batches" not in name)
-
-
-def _write_own(parts: _Parts, folder: Path) -> list[Path]:
-    described = {
-        "family": parts.family,
-        "variant": parts.module_of.variant_of(parts.sizes),
-        "languages": list((parts.source.settings or {}).get("languages", parts.module_of.LANGUAGES)),
-        "config": parts.module_of.config_to_dict(parts.sizes),
-    }
-    write_folder(folder, parts.tensors, parts.processor, described)
-    return sorted(folder.iterdir())
-
-
-def _write_transformers(parts: _Parts, folder: Path) -> list[Path]:
-    settings = parts.module_of.transformers_settings(parts.sizes)
-    folder.mkdir(parents=True)
-    theirs = keymap.store(parts.tensors, parts.module_of.KEYS["transformers"])
-    checkpoint.write_safetensors(folder / WEIGHTS, theirs, {"format": "pt"})
-    _write_vocabulary(parts, folder / "vocab.txt")
-    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", "do_lower_case": True})
-    write_json(folder / "preprocessor_config.json", parts.processor.image.to_transformers())
-    write_json(folder / CONFIG, settings)
-    return sorted(folder.iterdir())
-
-
-def _write_original(parts: _Parts, path: Path) -> list[Path]:
-    if path.suffix != ".pt":
-        raise UsageError(f"the original format is one file: {path} must end in .pt")
-    settings = parts.module_of.original_settings(parts.sizes)
-    theirs = keymap.store(parts.tensors, parts.module_of.KEYS[parts.module_of.original_form(parts.sizes)])
-    told = _told_by_shapes(parts, theirs)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = [path, path.parent / "vocab.txt"]
-    if not told:
-        configs = path.parent / "model_configs"
-        configs.mkdir(exist_ok=True)
-        for name, content in settings.items():
-            write_json(configs / f"{name}.json", content)
-            written.append(configs / f"{name}.json")
-    _write_vocabulary(parts, path.parent / "vocab.txt")
-    extra = {"epoch": 0, "step": 0, "name": path.stem}
-    checkpoint.write_original(path, theirs, extra)
-    return written
-
-
-def _told_by_shapes(parts: _Parts, theirs: Mapping[str, Tensor]) -> bool:
-    """Whether the file alone will tell the sizes, as it does for the published variants."""
-    try:
-        return bool(parts.module_of.config_from_shapes(shapes_of(theirs)) == parts.sizes)
-    except CheckpointError:
-        return False
-
-
-def _write_vocabulary(parts: _Parts, path: Path) -> None:
-    """vocab.txt: a copy of the source's where it has one."""
-    given = Path(parts.tokenizer) if parts.tokenizer is not None else parts.source.folder / "vocab.txt"
-    if given.is_file() and given.name.endswith(".txt"):
-        if not (path.exists() and path.samefile(given)):
-            shutil.copyfile(given, path)
-        return
-    with checkpoint.replacing(path) as temporary:
-        temporary.write_text("".join(entry + "\n" for entry in parts.processor.tokenizer.entries()), encoding="utf-8")
+    parts = take_apart(find(source), tokenizer, config)
+    origin = Path(tokenizer) if tokenizer is not None else parts.source.folder
+    written = WRITERS[to](parts, destination, origin)
+    return Converted(tuple(written.files), (*parts.dropped, *written.dropped), tuple(written.notes))

@@ -13,6 +13,17 @@ from tuwen.errors import ModelNotFound
 
 BUNDLED = Path(__file__).parent / "bundled"
 
+# A folder in transformers' format: what may hold the weights, and what lies beside them. Of weights in several formats
+# the first is taken, and the others are not fetched.
+FOLDER_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.pt", "*.ckpt")
+SIDE_PATTERNS = ("*.json", "vocab.txt", "merges.txt", "*.model")
+
 
 @dataclass(frozen=True)
 class Published:
@@ -42,8 +53,11 @@ def cached(published: Published) -> Path | None:
     """The weight file in huggingface_hub's cache, if it was fetched before."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(published.repo, published.file or "config.json")
-    return Path(found) if isinstance(found, str) else None
+    for file in (published.file,) if published.file else FOLDER_WEIGHTS:
+        found = try_to_load_from_cache(published.repo, file)
+        if isinstance(found, str):
+            return Path(found)
+    return None
 
 
 def fetch(published: Published, modelscope: bool = False) -> tuple[Path, Path]:
@@ -80,15 +94,24 @@ def vocabulary(published: Published) -> Path:
 
 
 def folder(repo: str) -> Path:
-    """A repository of the Hugging Face hub as a local folder (weights, config, tokenizer); ModelNotFound otherwise."""
+    """A repository of the Hugging Face hub as a local folder (weights, config, tokenizer); ModelNotFound otherwise.
+
+    Weights are fetched in one format only, see WEIGHT_PATTERNS.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    wanted = ["*.safetensors", "*.bin", "*.json", "vocab.txt", "merges.txt", "*.model", "*.pt", "*.ckpt"]
     try:
-        return Path(snapshot_download(repo, allow_patterns=wanted))
+        for pattern in WEIGHT_PATTERNS:
+            fetched = Path(snapshot_download(repo, allow_patterns=[*SIDE_PATTERNS, pattern]))
+            if any(fetched.glob(pattern)):
+                break
     except (OSError, HfHubHTTPError) as error:
-        raise ModelNotFound(f"the hub repository {repo} cannot be fetched ({_first_line(error)})") from None
+        raise ModelNotFound(
+            f"{repo} is not on this machine and cannot be fetched ({_first_line(error)}): check the name and the "
+            "network, set HF_ENDPOINT to a mirror, or pass the path of a folder you have"
+        ) from None
+    return fetched
 
 
 def download_modelscope(repo: str, file: str) -> Path:

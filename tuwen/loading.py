@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,14 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tuwen import checkpoint, hub, keymap, models
+from tuwen import checkpoint, keymap, models
+from tuwen.adapting import at_size, check_answers, with_answers, with_heads
 from tuwen.checkpoint import bare, strip_prefix
-from tuwen.errors import CheckpointError, InputError, ModelNotFound, UsageError
+from tuwen.errors import CheckpointError, InputError, TuwenError, UsageError
 from tuwen.model import Model, torch_dtype
-from tuwen.nn.positions import resize_grid
 from tuwen.processing.processor import Processor
 from tuwen.processing.tokenizer import Tokenizer, open_tokenizer
-from tuwen.saving import CONFIG, WEIGHTS
+from tuwen.saving import CONFIG
+from tuwen.sources import Source as Source
+from tuwen.sources import find as find
+from tuwen.sources import read_config as read_config
+from tuwen.sources import read_json
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +32,30 @@ ROUNDINGS = ("exact", "half")
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a model was found: its weights, the folder around them, and what its name already says about it."""
+class Parts:
+    """A model taken apart: its tensors under our names, in the types of their file, and what belongs to them.
 
-    weights: Path
-    folder: Path
-    name: str = ""
-    published: hub.Published | None = None
-    settings: dict[str, Any] | None = field(default=None, compare=False)  # config.json, where the folder has one
+    form: the published format that it was in, or "tuwen"; dropped: tensors of the file that the model has no place for.
+    """
+
+    family: str
+    form: str
+    sizes: Any
+    tensors: Mapping[str, Tensor]
+    processor: Processor
+    source: Source
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def module_of(self) -> ModuleType:
+        """The module of its family."""
+        return models.family(self.family)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of its texts."""
+        told = (self.source.settings or {}).get("languages") if self.form == "tuwen" else None
+        return tuple(told or self.module_of.LANGUAGES)
 
 
 def load(
@@ -48,7 +66,7 @@ def load(
     dtype: str = "float32",
     rounding: str = "exact",
     heads: Sequence[str] = (),
-    answers: str | Path | Sequence[str] | None = None,
+    answers: str | Path | Sequence[str] | Mapping[Any, Any] | None = None,
     image_size: int | str | None = None,
 ) -> Model:
     """A model ready for use.
@@ -66,9 +84,9 @@ def load(
     heads: heads that the model shall have even where the file holds none, such as ("answer",) before training one;
     they start from random numbers, and a warning says so.
     answers: texts of the answers that a question-answering head chooses from, in order, where the files do not name
-    them: a list, or a JSON file of a list or of {answer: number}.
+    them: a list, {answer: number}, or a JSON file of either.
     image_size: the length of a picture's edge in pixels, where it shall not be the checkpoint's: positions are
-    interpolated as the originals do. "any" takes pictures in their own shapes, one by one or padded.
+    interpolated as the originals do. "any" takes every picture in its own shape (BridgeTower).
 
     Raises ModelNotFound (nothing of that name), CheckpointError (a file that cannot be read or lacks tensors),
     UsageError.
@@ -76,32 +94,47 @@ def load(
     torch_dtype(dtype)
     if rounding not in ROUNDINGS:
         raise UsageError(f"rounding is {rounding!r}: it must be one of {', '.join(ROUNDINGS)}")
-    source = find(name)
-    if source.settings and "tuwen" in source.settings:
-        family, sizes, ours, processor = _read_own(source)
-        module_of = models.family(family)
-    else:
-        read = checkpoint.read(source.weights)
-        tensors = strip_prefix(bare(read.tensors))
-        family, form = recognise(tensors, source)
-        module_of = models.family(family)
-        sizes = sizes_of(module_of, form, config, source, tensors, read.extra, beside(tokenizer))
-        ours, _ = to_ours(tensors, module_of, form, sizes)
-        words = find_tokenizer(tokenizer, source, form)
-        processor = module_of.processor(form, sizes, words, preprocessor(source), read.extra)
-        check_vocabulary(processor, sizes.text.vocabulary)
+    parts = take_apart(find(name), tokenizer, config)
+    module_of, sizes, ours, processor = parts.module_of, parts.sizes, parts.tensors, parts.processor
+    label = parts.source.weights.name
     if rounding == "half":
+        if not hasattr(module_of, "round_to_half"):
+            raise UsageError(f"rounding is 'half', which is for Chinese-CLIP: {parts.family} has no such form")
         ours = module_of.round_to_half(ours)
     if answers is not None:
-        sizes = dataclasses.replace(sizes, answers=read_answers(answers))
+        sizes = with_answers(sizes, answers)
     if image_size is not None:
-        ours, sizes, processor = at_size(ours, sizes, processor, image_size, module_of.ALIGN_CORNERS)
+        ours, sizes, processor = at_size(module_of, ours, sizes, processor, image_size)
     if heads:
-        ours, sizes = with_heads(module_of, ours, sizes, tuple(heads), source.weights.name)
-    module = assemble(module_of, sizes, ours, source.weights.name)
-    settings = source.settings or {}
-    languages = settings.get("languages", module_of.LANGUAGES) if "tuwen" in settings else module_of.LANGUAGES
-    return Model(family, module, processor, module_of.variant_of(sizes), languages, device, dtype)
+        ours, sizes = with_heads(module_of, ours, sizes, heads, label)
+    if answers is not None:
+        check_answers(sizes)
+    module = assemble(module_of, sizes, ours, label)
+    return Model(parts.family, module, processor, module_of.variant_of(sizes), parts.languages, device, dtype)
+
+
+def take_apart(source: Source, tokenizer: str | Path | Tokenizer | None = None, config: Any = None) -> Parts:
+    """Everything of a model but the module; arguments and errors as of `load`."""
+    tensors, extra = read(source)
+    family, form = recognise(tensors, source)
+    module_of = models.family(family)
+    sizes = sizes_of(module_of, form, config, source, tensors, extra, beside(tokenizer))
+    ours, dropped = to_ours(tensors, module_of, form, sizes)
+    if form == "tuwen":
+        if tokenizer is not None:
+            raise UsageError(f"{source.folder} was saved by tuwen and has its own tokenizer: leave out tokenizer=")
+        processor = Processor.load(source.folder)
+    else:
+        words = find_tokenizer(tokenizer, source, form)
+        processor = module_of.processor(form, sizes, words, preprocessor(source), extra)
+    check_vocabulary(processor, sizes.text.vocabulary)
+    return Parts(family, form, sizes, ours, processor, source, tuple(dropped))
+
+
+def read(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a source as named in its file, without a wrapper's prefix, and the plain data beside them."""
+    found = checkpoint.read(source.weights)
+    return strip_prefix(bare(found.tensors)), found.extra
 
 
 def to_ours(
@@ -119,90 +152,7 @@ def to_ours(
     return ours, [*dropped, *strange]
 
 
-# -- finding ---------------------------------------------------------------------------------------------------------
-
-
-def find(name: str | Path) -> Source:
-    """What `name` means; ModelNotFound, with the nearest names, if nothing.
-
-    A string that is a model's name means that model, whatever lies in the working directory; "./demo" or a Path means
-    what lies there.
-    """
-    text = str(name)
-    modelscope, plain = text.startswith("ms:"), text.removeprefix("ms:")
-    if isinstance(name, str):
-        folder = hub.bundled(plain)
-        if folder:
-            return _folder_source(folder, plain)
-        if plain in models.PUBLISHED:
-            published = models.PUBLISHED[plain]
-            if not published.file:
-                if modelscope:
-                    raise ModelNotFound(f"{plain} is not on ModelScope: leave out ms:, or set HF_ENDPOINT to a mirror")
-                return replace(_folder_source(hub.folder(published.repo), plain), published=published)
-            weights, _ = hub.fetch(published, modelscope)
-            return Source(weights, weights.parent, plain, published)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return _folder_source(path)
-    if path.is_file():
-        configs = path.parent / "model_configs"  # as in the original's package; `tuwen convert` writes it where needed
-        return Source(path, path.parent, settings=read_config(configs) if configs.is_dir() else None)
-    if _is_repository(plain):
-        return _folder_source(hub.folder(plain), plain)
-    known = ["demo", *models.PUBLISHED]
-    near = difflib.get_close_matches(plain.lower(), known, n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known names are {', '.join(known)}"
-    raise ModelNotFound(f"no model, file or folder is called {text!r}; {hint}")
-
-
-def _is_repository(name: str) -> bool:
-    """owner/name on a hub: one slash, no file ending, and no owner that tuwen's own names use."""
-    owner, slash, rest = name.partition("/")
-    families = {published.partition("/")[0] for published in models.PUBLISHED}
-    ours = owner.lower() in families
-    return bool(slash and owner and rest) and "/" not in rest and not ours and not Path(rest).suffix
-
-
-def _folder_source(folder: Path, name: str = "") -> Source:
-    weights = checkpoint.find_weights(folder)
-    if weights is None:
-        raise CheckpointError(
-            checkpoint.look(folder).reason
-            or f"{folder} has no weights that can be read: expected model.safetensors, pytorch_model.bin, one .pt or "
-            ".ckpt file, or a DeepSpeed folder"
-        )
-    config = folder / CONFIG
-    settings = read_config(config) if config.is_file() else None
-    return Source(weights, folder, name, settings=settings)
-
-
-def read_config(config: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    """A dict, a JSON file, or a folder of the original's JSON files, merged: the text tower's keys win."""
-    if isinstance(config, Mapping):
-        return dict(config)
-    path = Path(config)
-    files = (
-        sorted(path.glob("*.json"), key=lambda file: "text_hidden_size" in _read_json(file))
-        if path.is_dir()
-        else [path]
-    )
-    if not files:
-        raise InputError(f"{path} holds no JSON file")
-    merged: dict[str, Any] = {}
-    for file in files:
-        merged |= _read_json(file)
-    return merged
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds a JSON {type(content).__name__}, expected an object of settings")
-    return content
+# -- what belongs to the tensors ---------------------------------------------------------------------------------------
 
 
 def sizes_of(
@@ -218,6 +168,10 @@ def sizes_of(
 
     extra: what lies in the file beside the tensors; text: the config.json beside the tokenizer.
     """
+    if form == "tuwen":
+        if config is not None:
+            raise UsageError(f"{source.folder} was saved by tuwen and has its own {CONFIG}: leave out config=")
+        return _own_sizes(module_of, source)
     if dataclasses.is_dataclass(config):
         return config
     settings = read_config(config) if config is not None else source.settings
@@ -226,12 +180,19 @@ def sizes_of(
     return module_of.read_sizes(form, settings, shapes_of(tensors), extra or {}, text)
 
 
+def _own_sizes(module_of: ModuleType, source: Source) -> Any:
+    try:
+        return module_of.config_from_own((source.settings or {})["config"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{source.folder / CONFIG} is not what tuwen writes: it lacks {error}") from None
+
+
 def beside(tokenizer: Any) -> dict[str, Any] | None:
     """config.json of the folder that the tokenizer comes from, where there is one."""
     if not isinstance(tokenizer, str | Path):
         return None
     path = Path(tokenizer) / CONFIG if Path(tokenizer).is_dir() else Path(tokenizer).parent / CONFIG
-    return _read_json(path) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def recognise(tensors: Mapping[str, Tensor], source: Source) -> tuple[str, str]:
@@ -239,8 +200,14 @@ def recognise(tensors: Mapping[str, Tensor], source: Source) -> tuple[str, str]:
 
     A folder that tuwen saved is of the format "tuwen"; the others are those of the family's KEYS.
     """
-    if source.settings and "tuwen" in source.settings:
-        return source.settings.get("family", ""), "tuwen"
+    if source.is_own:
+        named = (source.settings or {}).get("family")
+        if named not in models.FAMILIES:
+            raise InputError(
+                f"{source.folder / CONFIG} names the family {named!r}: this version of tuwen knows "
+                f"{', '.join(models.FAMILIES)}"
+            )
+        return named, "tuwen"
     for family in models.FAMILIES:
         form = models.family(family).recognise(tensors)
         if form:
@@ -283,27 +250,9 @@ def preprocessor(source: Source) -> dict[str, Any] | None:
     for name in ("preprocessor_config.json", "processor_config.json"):
         path = source.folder / name
         if path.is_file():
-            settings = _read_json(path)
+            settings = read_json(path)
             return settings.get("image_processor", settings)
     return None
-
-
-def read_answers(answers: str | Path | Sequence[str]) -> tuple[str, ...]:
-    """A list of answers in order, or a JSON file of one, or of {answer: number}, or of {number: answer}."""
-    content: Any = answers
-    if isinstance(answers, str | Path):
-        try:
-            content = json.loads(Path(answers).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{answers} cannot be read as JSON: {error}") from None
-    if isinstance(content, Mapping):
-        pairs = [(value, key) if isinstance(value, int) else (int(key), value) for key, value in content.items()]
-        if sorted(number for number, _ in pairs) != list(range(len(pairs))):
-            raise InputError(f"the {len(pairs)} answers do not carry the numbers 0 to {len(pairs) - 1}")
-        content = [text for _, text in sorted(pairs)]
-    if not isinstance(content, list | tuple) or not all(isinstance(text, str) for text in content):
-        raise InputError("answers must be a list of texts, or a mapping between texts and numbers")
-    return tuple(content)
 
 
 # -- weights into modules --------------------------------------------------------------------------------------------
@@ -311,8 +260,13 @@ def read_answers(answers: str | Path | Sequence[str]) -> tuple[str, ...]:
 
 def assemble(module_of: Any, sizes: Any, ours: Mapping[str, Tensor], name: str) -> nn.Module:
     """A module of these sizes that holds these tensors. CheckpointError names the shapes that differ."""
-    with torch.device("meta"):
-        module: nn.Module = module_of.build(sizes)
+    try:
+        with torch.device("meta"):
+            module: nn.Module = module_of.build(sizes)
+    except ValueError as error:
+        if isinstance(error, TuwenError):
+            raise
+        raise CheckpointError(f"the config of {name} makes no model: {error}") from None
     wanted = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
     problem = keymap.describe_mismatch(shapes_of(ours), wanted)
     if problem:
@@ -324,58 +278,6 @@ def assemble(module_of: Any, sizes: Any, ours: Mapping[str, Tensor], name: str) 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     """Name -> shape."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def with_heads(
-    module_of: Any, ours: Mapping[str, Tensor], sizes: Any, heads: tuple[str, ...], name: str
-) -> tuple[dict[str, Tensor], Any]:
-    """Tensors and sizes with heads that the file did not hold, drawn from torch's generator."""
-    wider = module_of.with_heads(sizes, heads)
-    fresh = [head for head in wider.heads if head not in sizes.heads]
-    if fresh:
-        log.warning("%s holds no head for %s: it starts from random numbers", name, ", ".join(fresh))
-    added = {
-        f"heads.{head}.{part}": tensor.detach()
-        for head in fresh
-        for part, tensor in module_of.new_head(head, wider).state_dict().items()
-    }
-    return {**ours, **added}, wider
-
-
-def at_size(
-    ours: Mapping[str, Tensor], sizes: Any, processor: Processor, image_size: int | str, align_corners: bool
-) -> tuple[dict[str, Tensor], Any, Processor]:
-    """Tensors, sizes and processor for pictures of another size, or of any."""
-    if not hasattr(sizes.image, "any_size"):
-        raise UsageError("the size of the pictures can be changed in models with a vision transformer only")
-    if image_size == "any":
-        image = dataclasses.replace(sizes.image, any_size=True)
-        processor = dataclasses.replace(processor, image=processor.image.uncropped())
-        return dict(ours), dataclasses.replace(sizes, image=image), processor
-    if not isinstance(image_size, int) or image_size < sizes.image.patch_size:
-        raise UsageError(
-            f"image_size is {image_size!r}: it must be at least one patch ({sizes.image.patch_size} pixels), or 'any'"
-        )
-    image = dataclasses.replace(sizes.image, image_size=image_size)
-    positions = resize_grid(ours["image.positions"], image.side, align_corners=align_corners)
-    processor = dataclasses.replace(processor, image=processor.image.at_size(image_size))
-    return {**ours, "image.positions": positions}, dataclasses.replace(sizes, image=image), processor
-
-
-# -- tuwen's own folders ---------------------------------------------------------------------------------------------
-
-
-def _read_own(source: Source) -> tuple[str, Any, dict[str, Tensor], Processor]:
-    """Family, sizes, tensors and processor of a folder that tuwen saved."""
-    settings = source.settings or {}
-    try:
-        family = settings["family"]
-        sizes = models.family(family).config_from_own(settings["config"])
-    except KeyError as error:
-        raise InputError(
-            f"{source.folder / CONFIG} lacks or does not know {error}: it is not a folder that tuwen saved"
-        ) from None
-    return family, sizes, checkpoint.read(source.folder / WEIGHTS).tensors, Processor.load(source.folder)
 
 
 def new(family: str, sizes: Any, processor: Processor, languages: tuple[str, ...], device: str | None = None) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +15,15 @@ from tqdm import tqdm
 
 from tuwen import checkpoint, models
 from tuwen.errors import InputError, UnsupportedTask, UsageError
+from tuwen.models.described import distinctive
 from tuwen.nn.heads import unit
 from tuwen.processing.prefetch import prepared
 from tuwen.processing.processor import Processor
 from tuwen.processing.wordpiece import straight_quotes
 from tuwen.saving import write_folder
 from tuwen.states import State
+from tuwen.states import torch_dtype as torch_dtype
+from tuwen.tasks.passes import passes, pictures_at_once, tokens_at_once
 from tuwen.types import DualEncoder, FusionModel, Images
 
 if TYPE_CHECKING:
@@ -29,11 +33,6 @@ if TYPE_CHECKING:
     from tuwen.tasks.fill import Word
     from tuwen.tasks.ground import Grounding
     from tuwen.types import Fused, Picture
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-TOKENS_AT_ONCE = 2048  # of one packed pass on a CPU: large enough for its matrix products, small enough for its caches
-TOKENS_AT_ONCE_ON_GPU = 32_768
-PIXELS_AT_ONCE = 4 * 224 * 224  # of one pass on a CPU: as fast as larger ones, and their memory is not asked for anew
 
 
 class Model:
@@ -68,39 +67,48 @@ class Model:
         return cast(DualEncoder, self.module)
 
     @property
+    def fusing(self) -> FusionModel:
+        """The module as what every family is whose pictures and texts attend to each other."""
+        return cast(FusionModel, self.module)
+
+    @property
+    def name(self) -> str:
+        """Family and variant, as in `tuwen models`."""
+        return f"{self.family}/{self.variant}" if self.variant else self.family
+
+    @property
     def logit_scale(self) -> float:
-        """What multiplies the cosine before a softmax: 100 in the published models."""
+        """What multiplies the cosine before a softmax: 100 in most published models."""
+        self.need("embed")
         return float(self.towers.scale().detach())
 
     @property
     def embedding(self) -> int:
         """Width E of the features."""
+        self.need("embed")
         return int(self.towers.config.embedding)
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of weights and preprocessing: vectors of two fingerprints never mix."""
+        """16 hex digits of weights and preprocessing: vectors and states of two fingerprints never mix."""
         parts = checkpoint.digest(self.module.state_dict()) + self.processor.fingerprint()
+        if hasattr(self.module, "fusion"):  # its epsilon, for one, differs where two formats hold the same weights
+            parts += json.dumps({**distinctive(self.fusing.config), "answers": None}, sort_keys=True)
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
     def __repr__(self) -> str:
         parameters = sum(p.numel() for p in self.module.parameters())
-        name = f"{self.family}/{self.variant}" if self.variant else self.family
-        return f"<tuwen.Model {name}: {parameters / 1e6:.1f} M parameters, {self.device}, {str(self.dtype)[6:]}>"
-
-    @property
-    def fusing(self) -> FusionModel:
-        """The module as what every family is whose pictures and texts attend to each other."""
-        return cast(FusionModel, self.module)
+        return f"<tuwen.Model {self.name}: {parameters / 1e6:.1f} M parameters, {self.device}, {str(self.dtype)[6:]}>"
 
     def need(self, task: str) -> None:
         """UnsupportedTask, with the models that can, where this one cannot do `task`."""
         if task in self.tasks:
             return
-        name = f"{self.family}/{self.variant}" if self.variant else self.family
         own = f"its tasks are {', '.join(self.tasks)}" if self.tasks else "its files hold no head for any task"
+        found = heads_found(self.family, self.module)
+        heads = f" (the heads that it has: {', '.join(found)})" if found else ""
         able = ", ".join(models.able(task))
-        raise UnsupportedTask(f"{name} cannot {task}: {own}; these can: {able}")
+        raise UnsupportedTask(f"{self.name} cannot {task}: {own}; these can: {able}{heads}")
 
     # -- features ----------------------------------------------------------------------------------------------------
 
@@ -150,6 +158,9 @@ class Model:
                     raise pixels
                 on_error(number, pixels)
                 continue
+            if ready and ready[0].shape != pixels.shape:  # pictures in their own shapes
+                yield numbers, self._encode_pixels(torch.stack(ready), normalize, pin)
+                ready, numbers = [], []
             ready.append(torch.from_numpy(pixels))
             numbers.append(number)
             if len(ready) == batch_size:
@@ -163,12 +174,12 @@ class Model:
         """pixels (B, R, R, 3) uint8 -> (B, E). Whole numbers travel to the device: a quarter of the bytes of floats."""
         pixels = pixels.pin_memory() if pin else pixels
         on_cpu = self.device.type == "cpu"
-        at_once = max(1, PIXELS_AT_ONCE // pixels[0, :, :, 0].numel()) if on_cpu else len(pixels)
-        passes = []
-        for part in pixels.split(at_once):
+        parts = pixels.split(pictures_at_once(self.device, *pixels.shape[1:3])) if on_cpu else [pixels]
+        encoded = []
+        for part in parts:
             floats = self.processor.image.normalise(part.to(self.device, non_blocking=pin))
-            passes.append(self.towers.encode_image(Images(floats.to(self.dtype))).float())
-        features = torch.cat(passes)
+            encoded.append(self.towers.encode_image(Images(floats.to(self.dtype))).float())
+        features = torch.cat(encoded)
         return (unit(features) if normalize else features).cpu()
 
     @torch.no_grad()  # not inference mode: a user may train on these features
@@ -193,30 +204,14 @@ class Model:
         if quotes not in (None, "keep", "straight"):
             raise UsageError(f"quotes is {quotes!r}: it must be 'keep' or 'straight'")
         ids = self.processor.ids([straight_quotes(text) for text in asked] if quotes == "straight" else asked)
-        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         features = torch.empty(len(ids), self.embedding)
         with tqdm(total=len(ids), unit="text", disable=not progress) as bar:
-            for rows in self._passes(ids, order, batch_size):
+            for rows in passes(list(map(len, ids)), tokens_at_once(self.device), batch_size):
                 packed, inner = self.processor.packed([ids[row] for row in rows])
                 encoded = self.towers.encode_text(packed.to(self.device)).float()
                 features[torch.tensor(rows)[torch.tensor(inner)]] = (unit(encoded) if normalize else encoded).cpu()
                 bar.update(len(rows))
         return features
-
-    def _passes(self, ids: list[list[int]], order: list[int], batch_size: int | None) -> Iterator[list[int]]:
-        """`order` cut into passes of a bounded number of tokens, or of texts."""
-        budget = TOKENS_AT_ONCE if self.device.type == "cpu" else TOKENS_AT_ONCE_ON_GPU
-        rows: list[int] = []
-        tokens = 0
-        for row in order:
-            full = len(rows) == batch_size if batch_size else tokens + len(ids[row]) > budget
-            if rows and full:
-                yield rows
-                rows, tokens = [], 0
-            rows.append(row)
-            tokens += len(ids[row])
-        if rows:
-            yield rows
 
     # -- what features are for ----------------------------------------------------------------------------------------
 
@@ -247,17 +242,17 @@ class Model:
 
     def image_state(self, images: Picture | Sequence[Picture], workers: int = 4, progress: bool = False) -> State:
         """Pictures as far as they go without a text: computed once, to be fused with any number of texts."""
-        from tuwen.tasks import fusion
+        from tuwen.tasks.sides import image_state
 
         self._need_fusion()
-        return fusion.image_state(self, images, workers, progress)
+        return image_state(self, images, workers, progress)
 
     def text_state(self, texts: str | Sequence[str], progress: bool = False) -> State:
         """Texts as far as they go without a picture: computed once, to be fused with any number of pictures."""
-        from tuwen.tasks import fusion
+        from tuwen.tasks.sides import text_state
 
         self._need_fusion()
-        return fusion.text_state(self, texts, progress)
+        return text_state(self, texts, progress)
 
     def fuse(
         self, image: State, text: State, pairs: Sequence[tuple[int, int]] | None = None, last: str = "first"
@@ -268,10 +263,10 @@ class Model:
         the other. last: "first" computes `pooled` (B, 2 * D) alone, "text" and "image" only those states, "all" all.
         UsageError for states that another model or preprocessing made.
         """
-        from tuwen.tasks import fusion
+        from tuwen.tasks.fusion import fuse
 
         self._need_fusion()
-        return fusion.fuse(self, image, text, pairs, last)
+        return fuse(self, image, text, pairs, last)
 
     def _need_fusion(self) -> None:
         if not hasattr(self.module, "fusion"):
@@ -292,7 +287,7 @@ class Model:
     ) -> Tensor:
         """Probabilities (N, M), float32, that each text describes each picture: pictures down, texts across.
 
-        Every picture and every text is encoded once; pictures pass one by one and only one is held at a time.
+        Every picture and every text is encoded once, and pictures are forgotten when they have met the texts.
         memory_gb: room for the states of texts, beyond which they lie in a temporary file. batch_tokens: tokens of one
         pass of the fusion. state_dtype="float16" stores states in half the room, at a loss that docs/en/fusion.md
         gives. States of pictures or texts may be passed in their place.
@@ -300,24 +295,33 @@ class Model:
         from tuwen.tasks.match import match
 
         self.need("match")
-        settings = {"progress": progress, "memory_gb": memory_gb, "batch_tokens": batch_tokens}
-        return match(self, as_items(images), as_items(texts), **settings, state_dtype=state_dtype, workers=workers)
+        return match(
+            self,
+            as_items(images),
+            as_items(texts),
+            progress=progress,
+            memory_gb=memory_gb,
+            batch_tokens=batch_tokens,
+            state_dtype=state_dtype,
+            workers=workers,
+        )
 
     def answer(
         self,
-        images: Picture | Sequence[Picture],
-        questions: str | Sequence[str],
+        images: Picture | Sequence[Picture] | State,
+        questions: str | Sequence[str] | State,
         top_k: int = 5,
         progress: bool = False,
     ) -> list[list[Answer]]:
         """For each question its likeliest answers, best first, with their probabilities.
 
         One picture and any number of questions, one question and any number of pictures, or as many of both, in pairs.
+        States of pictures or questions may be passed in their place.
         """
         from tuwen.tasks.answer import answer
 
         self.need("answer")
-        return answer(self, as_list(images), as_list(questions), top_k, progress)
+        return answer(self, as_items(images), as_items(questions), top_k, progress)
 
     def ground(self, image: Picture, text: str, area: str = "crop") -> Grounding:
         """Where in the picture is what the text says: `.scores` (rows, columns), `.overlay()` -> a PIL picture."""
@@ -327,7 +331,7 @@ class Model:
         return ground(self, image, text, area)
 
     def fill(self, image: Picture, text: str, top_k: int = 5) -> list[list[Word]]:
-        """For each `<mask>` in the text, in order: the likeliest words, best first."""
+        """For each `<mask>` (or `[MASK]`) in the text, in order: the likeliest words, best first."""
         from tuwen.tasks.fill import fill
 
         self.need("fill")
@@ -376,11 +380,10 @@ class Model:
         write_folder(Path(folder), tensors, self.processor, described)
 
 
-def torch_dtype(name: str) -> torch.dtype:
-    """The torch type of a name such as "bfloat16"; UsageError for any other."""
-    if name not in DTYPES:
-        raise UsageError(f"dtype is {name!r}: it must be one of {', '.join(DTYPES)}")
-    return DTYPES[name]
+def heads_found(family: str, module: nn.Module) -> list[str]:
+    """The first parts of the published names of the tensors of a module's heads."""
+    ours = set(getattr(module.config, "heads", ()))
+    return [theirs for theirs, head in getattr(models.family(family), "HEADS", {}).items() if head in ours]
 
 
 def as_list(images: Any) -> list[Any]:

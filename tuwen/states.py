@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -12,10 +11,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tuwen import checkpoint
+from tuwen import checkpoint, keymap
 from tuwen.errors import CheckpointError, InputError, UsageError
 
 FORMAT = "1"  # of saved states
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class HasFingerprint(Protocol):
@@ -73,7 +73,7 @@ class State:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> State:
         """The same on a device, or in another type: "float16" halves its size, at a loss that the docs give."""
-        kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+        kind = torch_dtype(dtype) if isinstance(dtype, str) else dtype
         return replace(self, rows=self.rows.to(device=device, dtype=kind))
 
     def padded(self) -> tuple[Tensor, Tensor | None]:
@@ -93,8 +93,12 @@ class State:
         parts = list(states)
         if not parts:
             raise UsageError("there is no state to join")
-        if len({part.kind for part in parts}) > 1 or len({_identity(part.made_by) for part in parts}) > 1:
-            raise UsageError("only states of one kind, made by one model, can be joined")
+        kinds = sorted({f"{part.kind}s" for part in parts})
+        if len(kinds) > 1:
+            raise UsageError(f"these are states of {' and of '.join(kinds)}: only states of one kind can be joined")
+        one = parts[0].made_by
+        if any(part.made_by is not one for part in parts) and len({part.fingerprint for part in parts}) > 1:
+            raise UsageError("different models made these states: only those of one model can be joined")
         rows = torch.cat([part.rows for part in parts])
         return replace(parts[0], rows=rows, lengths=tuple(length for part in parts for length in part.lengths))
 
@@ -111,17 +115,13 @@ class State:
             read = checkpoint.read(Path(path))
         except CheckpointError as error:
             raise InputError(f"{path} holds no state: {error}") from None
-        described = {key: str(value) for key, value in read.extra.items()}
-        if "tuwen_state" not in described or set(read.tensors) != {"rows", "lengths"}:
-            raise InputError(f"{path} holds no state that tuwen saved, but {json.dumps(sorted(read.tensors)[:4])}")
-        rows, lengths = read.tensors["rows"], tuple(read.tensors["lengths"].tolist())
-        if described["tuwen_state"] != FORMAT or sum(lengths) != len(rows):
+        described, tensors = read.extra, read.tensors
+        if not {"tuwen_state", "kind", "fingerprint"} <= described.keys() or set(tensors) != {"rows", "lengths"}:
+            raise InputError(f"{path} holds no state that tuwen saved, but {keymap.several(sorted(tensors), 3)}")
+        lengths = tuple(tensors["lengths"].tolist())
+        if described["tuwen_state"] != FORMAT or sum(lengths) != len(tensors["rows"]):
             raise InputError(f"{path} was written by another version of tuwen, or is damaged: compute it again")
-        return State(described["kind"], rows, lengths, described["fingerprint"])
-
-
-def _identity(made_by: str | HasFingerprint) -> object:
-    return made_by if isinstance(made_by, str) else id(made_by)
+        return State(described["kind"], tensors["rows"], lengths, described["fingerprint"])
 
 
 def check_made_by(state: State, model: HasFingerprint, kind: str) -> None:
@@ -133,3 +133,10 @@ def check_made_by(state: State, model: HasFingerprint, kind: str) -> None:
             f"this {kind} state was made by another model or preprocessing (fingerprint {state.fingerprint}, this "
             f"model has {model.fingerprint}): compute it again"
         )
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The torch type of a name such as "bfloat16"; UsageError for any other."""
+    if name not in DTYPES:
+        raise UsageError(f"dtype is {name!r}: it must be one of {', '.join(DTYPES)}")
+    return DTYPES[name]

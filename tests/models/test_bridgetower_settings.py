@@ -174,7 +174,7 @@ ORIGINAL_SETTINGS = {
     "image_size": 24,
     "patch_size": 8,
 }
-ROBERTA = {**BASE_TEXT, "num_attention_heads": 4, "layer_norm_eps": 1e-5}
+ROBERTA = {"model_type": "roberta", "num_attention_heads": 4, "layer_norm_eps": 1e-5}
 
 
 def test_a_checkpoint_tells_its_own_sizes_but_not_its_roberta() -> None:

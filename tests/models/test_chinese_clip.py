@@ -78,7 +78,7 @@ def test_the_resnet_tower_has_as_many_buffer_values_as_published() -> None:
     assert len(names) == 229
 
 
-@pytest.mark.parametrize("name", models.PUBLISHED)
+@pytest.mark.parametrize("name", [name for name in models.PUBLISHED if name.startswith("chinese-clip/")])
 def test_the_table_of_published_models_tells_their_sizes(name: str) -> None:
     listed, config = models.PUBLISHED[name], VARIANTS[name.partition("/")[2]]
     assert listed.parameters == COUNTS[name.partition("/")[2]][0]

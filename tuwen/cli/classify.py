@@ -55,6 +55,7 @@ def command(
     if not found.pictures and not found.failures:
         raise InputError(f"{pictures} holds no pictures")
     loaded = ready(model, device, dtype, tokenizer, config)
+    loaded.need("classify")
     counts = f"{console.amount(len(found.pictures), 'picture')}, {console.amount(len(names), 'label')}"
     console.header("classify", described(model, loaded), counts, quiet=quiet)
     failed = [(failure.id, failure.reason) for failure in found.failures]

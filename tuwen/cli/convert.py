@@ -25,7 +25,7 @@ def command(
         str, typer.Argument(metavar="SRC", help="Name, folder or weight file / 模型名、文件夹或权重文件")
     ],
     destination: Annotated[
-        Path, typer.Argument(metavar="DST", help="Folder or .pt file to write / 要写的文件夹或文件")
+        Path, typer.Argument(metavar="DST", help="Folder, or .pt or .ckpt file / 要写的文件夹或文件")
     ],
     to: Annotated[Format, typer.Option("--to", help="Format to write / 目标格式")] = Format.TUWEN,
     tokenizer: options.Tokenizer = None,
@@ -41,9 +41,11 @@ def command(
     done = convert(source, destination, to.value, tokenizer=tokenizer, config=config)
     if as_json:
         files = [{"file": str(path), "size_bytes": path.stat().st_size} for path in done.files]
-        console.result({"files": files, "dropped": list(done.dropped)})
+        console.result({"files": files, "dropped": list(done.dropped), "notes": list(done.notes)})
     else:
         rows = [[str(path), f"{path.stat().st_size / 2**20:,.1f} MiB"] for path in done.files]
         console.table(["file", "size"], rows, ["size"])
     if done.dropped:
         console.note(f"left out, used by no model / 未写入: {', '.join(done.dropped)}", quiet)
+    for note in done.notes:
+        console.note(f"not the same / 不完全等价: {note}", quiet)

@@ -32,6 +32,7 @@ def command(
 ) -> None:
     """Index the bundled pictures, answer Chinese queries, write a contact sheet / 索引自带图片并回答五个中文查询"""
     loaded = ready(model, device)
+    loaded.need("search")
     from tuwen.cli.showcase import gallery
 
     scenes = gallery()

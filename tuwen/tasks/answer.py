@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tuwen.errors import InputError, UsageError
 from tuwen.states import State
-from tuwen.tasks.fusion import MEMORY_GB, Fuser, distinct, fused_pairs
+from tuwen.tasks.fusion import MEMORY_GB, fused_pairs, paired
+from tuwen.tasks.sides import Fuser, check_pictures, check_texts, distinct
 
 if TYPE_CHECKING:
     from tuwen.types import Picture
@@ -41,7 +42,7 @@ def answer_rows(
     wanted: number of a picture -> numbers of its questions; None: all. The other settings are those of `fused_pairs`.
     """
     if top_k < 0:
-        raise UsageError(f"top_k is {top_k}, expected 0 or more")
+        raise UsageError(f"top_k is {top_k}: it must be 0 or more")
     texts = known_answers(model)
     head = model.fusing.heads["answer"]
     stream = fused_pairs(
@@ -82,26 +83,30 @@ def known_answers(model: Fuser) -> tuple[str, ...]:
 
 
 def answer(
-    model: Fuser, images: Sequence[Picture], questions: Sequence[str], top_k: int = 5, progress: bool = False
+    model: Fuser,
+    images: State | Sequence[Picture],
+    questions: State | Sequence[str],
+    top_k: int = 5,
+    progress: bool = False,
 ) -> list[list[Answer]]:
     """One list of answers, best first, per question.
 
     One picture and any number of questions, one question and any number of pictures, or as many of both, in pairs.
     UsageError for other numbers; InputError names a picture that cannot be read.
     """
-    if len(images) != len(questions) and 1 not in (len(images), len(questions)):
-        raise UsageError(f"{len(images)} pictures and {len(questions)} questions: expected one of either, or pairs")
-    count = max(len(images), len(questions)) if images and questions else 0
-    pictures, first = distinct(list(images) * (count if len(images) == 1 else 1))
-    texts, second = distinct(list(questions) * (count if len(questions) == 1 else 1))
+    check_pictures(images)
+    if not isinstance(questions, State):
+        check_texts(questions)
+    count = paired(len(images), len(questions), "questions")
+    pictures, first = distinct(images)
+    texts, second = distinct(questions)
+    pairs = list(zip(first * (count // len(first)), second * (count // len(second)), strict=True))
     asked: dict[int, list[int]] = {}
-    for picture, text in zip(first, second, strict=True):
+    for picture, text in pairs:
         asked.setdefault(picture, []).append(text)
     found: dict[tuple[int, int], list[Answer]] = {}
-    if not count:
-        return []
     for number, answers in answer_rows(model, pictures, texts, top_k, asked.__getitem__, progress=progress):
         if isinstance(answers, InputError):
             raise answers
         found.update({(number, text): best for text, best in answers.items()})
-    return [found[pair] for pair in zip(first, second, strict=True)]
+    return [found[pair] for pair in pairs]

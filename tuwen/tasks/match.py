@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from tuwen.errors import InputError
 from tuwen.states import State
-from tuwen.tasks.fusion import MEMORY_GB, Fuser, fused_pairs
+from tuwen.tasks.fusion import MEMORY_GB, fused_pairs
+from tuwen.tasks.sides import Fuser
 
 if TYPE_CHECKING:
     from tuwen.types import Picture
@@ -34,13 +35,12 @@ def match_rows(
     instead. The other settings are those of `fused_pairs`.
     """
     head = model.fusing.heads["match"]
-    count = len(texts)
     stream = fused_pairs(model, images, texts, wanted, "first", workers, progress, memory_gb, batch_tokens, state_dtype)
     for number, blocks in stream:
         if isinstance(blocks, InputError):
             yield number, blocks
             continue
-        row = torch.full((count,), torch.nan)
+        row = torch.full((len(texts),), torch.nan)
         with torch.no_grad():
             for numbers, fused in blocks:
                 scores = head(fused.pooled).float()  # (n, 2)
@@ -49,11 +49,14 @@ def match_rows(
         yield number, row
 
 
-def match(model: Fuser, images: State | Sequence[Picture], texts: State | Sequence[str], **settings: object) -> Tensor:
-    """-> (N, M) probabilities, float32, pictures down, texts across. InputError names a picture that cannot be read."""
+def match(model: Fuser, images: State | Sequence[Picture], texts: State | Sequence[str], **settings: Any) -> Tensor:
+    """-> (N, M) probabilities, float32, pictures down, texts across; settings are those of `match_rows`.
+
+    InputError names a picture that cannot be read.
+    """
     rows = []
-    for _, row in match_rows(model, images, texts, **settings):  # type: ignore[arg-type]
+    for _, row in match_rows(model, images, texts, **settings):
         if isinstance(row, InputError):
             raise row
         rows.append(row)
-    return torch.stack(rows) if rows else torch.empty(0, len(texts))
+    return torch.stack(rows)

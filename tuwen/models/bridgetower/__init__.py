@@ -11,6 +11,16 @@ from torch import nn
 from tuwen import keymap
 from tuwen.errors import CheckpointError
 from tuwen.models.bridgetower.names import DROP, HEADS, KEYS, recognise, split_heads
+from tuwen.models.bridgetower.published import (
+    INEXACT,
+    as_original,
+    as_transformers,
+    original_file,
+    original_form,
+    transformers_form,
+    transformers_pictures,
+    transformers_settings,
+)
 from tuwen.models.bridgetower.settings import from_original, from_transformers, with_heads
 from tuwen.models.bridgetower.towers import VARIANTS, BridgeTower, Config, build, new_head, variant_of
 from tuwen.models.described import config_from_dict, config_to_dict
@@ -19,29 +29,40 @@ from tuwen.processing.processor import Processor
 from tuwen.processing.tokenizer import Tokenizer
 
 __all__ = [
+    "ALIGN_CORNERS",
+    "ANY_SIZE",
     "DROP",
     "HEADS",
+    "INEXACT",
     "KEYS",
     "LANGUAGES",
     "VARIANTS",
     "BridgeTower",
     "Config",
+    "as_original",
+    "as_transformers",
     "build",
     "config_from_own",
     "config_to_dict",
     "left_out",
     "new_head",
+    "original_file",
+    "original_form",
     "processor",
     "published_parameters",
     "read_sizes",
     "recognise",
     "tasks",
+    "transformers_form",
+    "transformers_pictures",
+    "transformers_settings",
     "variant_of",
     "with_heads",
 ]
 
 LANGUAGES = ("en",)
 ALIGN_CORNERS = False  # when positions are resized
+ANY_SIZE = True  # transformers interpolates positions for pictures of any shape
 
 config_from_own = partial(config_from_dict, Config)
 
@@ -103,10 +124,13 @@ def processor(
 ) -> Processor:
     """Tokenizer and picture pipeline as the format's own code has them: transformers', or the original's.
 
-    The original cuts texts to its `max_text_len`; transformers takes what has positions and cuts nothing.
+    A folder without picture settings is for pictures of the model's size. The original cuts texts to its
+    `max_text_len`; transformers takes what has positions and cuts nothing.
     """
     if form != "original":
-        pipeline = ImagePipeline.from_bridgetower(preprocessor or {})
+        pipeline = ImagePipeline.from_bridgetower(
+            {"size": config.image.image_size} if preprocessor is None else preprocessor
+        )
         return Processor(tokenizer, pipeline, config.text.longest, overflow="error")
     told = ((extra or {}).get("hyper_parameters") or {}).get("config") or {}
     keys = told.get("val_transform_keys") or ["clip"]

@@ -9,12 +9,11 @@ from typing import Any
 from tuwen.errors import CheckpointError, UsageError
 from tuwen.models.bridgetower.names import split_heads
 from tuwen.models.bridgetower.towers import Config
+from tuwen.models.described import Shapes, shape_of
 from tuwen.nn.attention import ACTIVATIONS
 from tuwen.nn.bert import BertConfig
 from tuwen.nn.fusion import BRIDGES, FusionConfig
 from tuwen.nn.vit import ViTConfig
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 # What transformers' configuration classes hold where a config.json is silent.
 _TEXT = {
@@ -127,7 +126,7 @@ def from_original(settings: Mapping[str, Any], roberta: Mapping[str, Any] | None
         raise UsageError(f"the checkpoint's own configuration lacks {error}: pass config= with it") from None
     meter = "cross_modal_text_layernorm.weight" not in shapes
     text = _roberta(roberta, shapes)
-    image_width = shapes["vit_model.visual.class_embedding"][0]
+    image_width = shape_of(shapes, "vit_model.visual.class_embedding")[0]
     return Config(
         image=ViTConfig(
             image_size,
@@ -151,7 +150,7 @@ def from_original(settings: Mapping[str, Any], roberta: Mapping[str, Any] | None
         heads=heads_of(shapes),
         norm_inputs=not meter,
         gates="text_gate.weight" in shapes,
-        types=shapes["token_type_embeddings.weight"][0],
+        types=shape_of(shapes, "token_type_embeddings.weight")[0],
         word_eps=1e-12,
         contrast_on="tower",
     )
@@ -159,21 +158,28 @@ def from_original(settings: Mapping[str, Any], roberta: Mapping[str, Any] | None
 
 def _roberta(settings: Mapping[str, Any] | None, shapes: Shapes) -> BertConfig:
     start = "text_transformer.embeddings"
-    vocabulary, width = shapes[f"{start}.word_embeddings.weight"]
-    told = {
+    vocabulary, width = shape_of(shapes, f"{start}.word_embeddings.weight")
+    found = {
         "vocab_size": vocabulary,
         "hidden_size": width,
         "num_hidden_layers": _depth(shapes, "text_transformer.encoder.layer."),
-        "intermediate_size": shapes["text_transformer.encoder.layer.0.intermediate.dense.weight"][0],
-        "max_position_embeddings": shapes[f"{start}.position_embeddings.weight"][0],
-        "type_vocab_size": shapes[f"{start}.token_type_embeddings.weight"][0],
+        "intermediate_size": shape_of(shapes, "text_transformer.encoder.layer.0.intermediate.dense.weight")[0],
+        "max_position_embeddings": shape_of(shapes, f"{start}.position_embeddings.weight")[0],
+        "type_vocab_size": shape_of(shapes, f"{start}.token_type_embeddings.weight")[0],
     }
+    told = settings or {}
+    wrong = [f"{name} {told[name]} instead of {size}" for name, size in found.items() if told.get(name, size) != size]
+    if wrong:
+        raise CheckpointError(
+            f"the RoBERTa in tokenizer= or config= is not the checkpoint's: it has {', '.join(wrong)}; pass the folder "
+            "of the one that the model was trained with"
+        )
     if settings is None and width % 64:
         raise CheckpointError(
             f"a RoBERTa of width {width} is none of the published ones: pass the folder with its config.json as "
             "tokenizer= or config="
         )
-    return bert_config({**_TEXT, "num_attention_heads": width // 64, **(settings or {}), **told})
+    return bert_config({**_TEXT, "num_attention_heads": width // 64, **told, **found})
 
 
 def _depth(shapes: Shapes, prefix: str) -> int:
@@ -187,9 +193,9 @@ def heads_of(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     known, _ = split_heads(shapes)
     heads: dict[str, tuple[int, ...]] = {}
     if "match" in known:
-        heads["match"] = (shapes["itm_score.fc.weight"][0],)
+        heads["match"] = (shape_of(shapes, "itm_score.fc.weight")[0],)
     if "fill" in known:
-        heads["fill"] = (shapes["mlm_score.decoder.weight"][0],)
+        heads["fill"] = (shape_of(shapes, "mlm_score.decoder.weight")[0],)
     if "itc_text_head.fc.weight" in shapes:
         parts = ("itc_text_head.fc.weight", "itc_cross_modal_head.fc.weight")
         heads["contrast"] = tuple(shapes[name][0] for name in parts if name in shapes)
@@ -198,7 +204,7 @@ def heads_of(shapes: Shapes) -> dict[str, tuple[int, ...]]:
             layers = (f"{theirs}.0.weight", f"{theirs}.3.weight")
             heads[ours] = tuple(shapes[name][0] for name in layers if name in shapes)
     if "rank" in known:
-        heads["rank"] = (shapes["rank_output.weight"][0],)
+        heads["rank"] = (shape_of(shapes, "rank_output.weight")[0],)
     return heads
 
 

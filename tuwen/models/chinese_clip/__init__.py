@@ -11,7 +11,10 @@ from tuwen.models.chinese_clip.settings import (
     config_from,
     config_from_shapes,
     config_to_dict,
+    original_file,
     original_settings,
+    transformers_form,
+    transformers_pictures,
     transformers_settings,
 )
 from tuwen.models.chinese_clip.towers import VARIANTS, ChineseCLIP, Config, build, variant_of
@@ -35,6 +38,7 @@ __all__ = [
     "config_to_dict",
     "initialise",
     "left_out",
+    "original_file",
     "original_form",
     "original_settings",
     "processor",
@@ -43,6 +47,8 @@ __all__ = [
     "recognise",
     "round_to_half",
     "tasks",
+    "transformers_form",
+    "transformers_pictures",
     "transformers_settings",
     "variant_of",
     "with_heads",

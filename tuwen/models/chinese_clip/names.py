@@ -48,7 +48,8 @@ def _fused(keys: tuple[Key, ...]) -> tuple[Key, ...]:
 
 
 _TOP = (Key("text_projection", "text_projection.weight"), Key("logit_scale", "log_scale"))
-_ORIGINAL_VIT = (*_TOP, Key("visual.proj", "image_projection.weight"), *clip_keys("visual"), *bert_keys("bert"))
+_TABLES, _PROJECTION = clip_keys("visual"), Key("visual.proj", "image_projection.weight")
+_ORIGINAL_VIT = (*_TOP, *_TABLES[:2], _PROJECTION, *_TABLES[2:], *bert_keys("bert"))  # in the order of the files
 _ORIGINAL_RESNET = (*_TOP, *_resnet_keys(), *bert_keys("bert"))
 _TRANSFORMERS = (
     Key("logit_scale", "log_scale"),

@@ -10,10 +10,12 @@ from typing import Any
 
 from tuwen.errors import CheckpointError, UsageError
 from tuwen.models.chinese_clip.towers import BASE, Config
+from tuwen.models.described import OriginalFile
 from tuwen.nn.attention import ACTIVATIONS
 from tuwen.nn.bert import BertConfig
 from tuwen.nn.resnet import ResNetConfig
 from tuwen.nn.vit import ViTConfig
+from tuwen.processing.processor import Processor
 
 
 def config_from(settings: Mapping[str, Any]) -> Config:
@@ -211,6 +213,33 @@ def original_settings(config: Config) -> dict[str, dict[str, Any]]:
         "text_type_vocab_size": text.segments,
     }
     return {"image": vision, "text": words}
+
+
+def original_file(config: Config, processor: Processor, name: str, shapes: Mapping[str, Any]) -> OriginalFile:
+    """A checkpoint of a run, and the pair of JSON files beside it where the tensors alone would not tell the sizes."""
+    files = original_settings(config)
+    content = {"epoch": 0, "step": 0, "name": name}
+    if _told_by(shapes, config):
+        return OriginalFile(".pt", content)
+    merged = {**files["image"], **files["text"]}
+    return OriginalFile(".pt", content, merged, beside={f"model_configs/{part}.json": files[part] for part in files})
+
+
+def _told_by(shapes: Mapping[str, Any], config: Config) -> bool:
+    try:
+        return config_from_shapes(shapes) == config
+    except CheckpointError:
+        return False
+
+
+def transformers_form(config: Config) -> str:
+    """The table of KEYS of its folders."""
+    return "transformers"
+
+
+def transformers_pictures(config: Config, processor: Processor) -> tuple[dict[str, Any], list[str]]:
+    """The picture settings for transformers' own image processor, and what that does otherwise: nothing."""
+    return processor.image.to_transformers(), []
 
 
 def transformers_settings(config: Config) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import nn
 from tuwen import keymap
 from tuwen.errors import UsageError
 from tuwen.models.described import config_from_dict, config_to_dict
-from tuwen.models.ernie_vil2 import outputs
+from tuwen.models.ernie_vil2 import outputs, reference
 from tuwen.models.ernie_vil2.names import DROP, KEYS, recognise
 from tuwen.models.ernie_vil2.settings import from_port, from_research
 from tuwen.models.ernie_vil2.towers import VARIANTS, Config, ErnieViL2, build, variant_of
@@ -35,6 +35,7 @@ __all__ = [
     "published_parameters",
     "read_sizes",
     "recognise",
+    "reference",
     "tasks",
     "variant_of",
     "with_heads",

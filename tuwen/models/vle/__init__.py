@@ -12,6 +12,7 @@ from tuwen import keymap
 from tuwen.errors import CheckpointError
 from tuwen.models.described import config_from_dict, config_to_dict
 from tuwen.models.vle.names import DROP, HEADS, KEYS, recognise, split_heads
+from tuwen.models.vle.published import transformers_form, transformers_pictures, transformers_settings
 from tuwen.models.vle.settings import config_from, with_heads
 from tuwen.models.vle.start import from_towers
 from tuwen.models.vle.towers import VARIANTS, VLE, Config, build, new_head, variant_of
@@ -38,6 +39,9 @@ __all__ = [
     "read_sizes",
     "recognise",
     "tasks",
+    "transformers_form",
+    "transformers_pictures",
+    "transformers_settings",
     "variant_of",
     "with_heads",
 ]

@@ -1,10 +1,23 @@
-"""The config.json of VLE's published folders, from our sizes."""
+"""VLE's published folders, from our sizes: what lies beside the tensors."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tuwen.models.vle.towers import Config
+from tuwen.processing.processor import Processor
+
+
+def transformers_form(config: Config) -> str:
+    """The table of KEYS for these heads: a body alone has no prefix."""
+    if not config.heads:
+        return "transformers-bare"
+    return "transformers-qa2r" if config.choose == "qa2r" else "transformers"
+
+
+def transformers_pictures(config: Config, processor: Processor) -> tuple[dict[str, Any], list[str]]:
+    """The picture settings for transformers' own image processor, and what that does otherwise: nothing."""
+    return processor.image.to_transformers("clip"), []
 
 
 def transformers_settings(config: Config) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""Pool boxes out of a feature map, and lay boxes where no detector did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tuwen.errors import InputError
+
+
+def whole_picture(image_size: int) -> Tensor:
+    """One box (1, 4) around a picture of this many pixels, xyxy."""
+    return torch.tensor([[0.0, 0.0, image_size, image_size]])
+
+
+def regular_grid(image_size: int, cells: int) -> Tensor:
+    """Boxes (cells ** 2, 4) float64, xyxy, that divide a picture evenly: column by column, each from top to bottom."""
+    edges = [number * image_size / cells for number in range(cells + 1)]
+    boxes = [
+        [edges[column], edges[row], edges[column + 1], edges[row + 1]] for column in range(cells) for row in range(cells)
+    ]
+    return torch.tensor(boxes, dtype=torch.float64)
+
+
+def resized_boxes(boxes: Sequence[Sequence[float]], picture: tuple[int, int], image_size: int) -> Tensor:
+    """Boxes of the original picture -> (R, 4) float32, xyxy in pixels of the picture resized to a square.
+
+    picture: its (width, height). Nothing is clipped or sorted: a box that lies outside, or is turned over, is pooled
+    as it is. InputError names the box that is not four finite numbers.
+    """
+    width, height = picture
+    rows = []
+    for place, box in enumerate(boxes):
+        numbers = _four(box, place)
+        scales = (image_size / width, image_size / height) * 2
+        rows.append([number * scale for number, scale in zip(numbers, scales, strict=True)])
+    return torch.tensor(rows, dtype=torch.float64).reshape(-1, 4).float()
+
+
+def _four(box: Sequence[float], place: int) -> list[float]:
+    try:
+        numbers = [float(number) for number in box]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 4 or not all(abs(number) < float("inf") for number in numbers):
+        raise InputError(f"box {place + 1} is {box!r}, expected four finite numbers x1, y1, x2, y2")
+    return numbers
+
+
+def padded_boxes(pictures: Sequence[Tensor], slots: int, image_size: int) -> tuple[Tensor, Tensor]:
+    """Boxes of B pictures -> (B, slots, 4) float32 and mask (B, slots) bool, True where a box is.
+
+    pictures: (R, 4) each, best first, in pixels of the resized picture. At most slots - 1 are kept; the whole picture
+    follows the last of them, and empty boxes fill the rest.
+    """
+    if slots < 1:
+        raise InputError(f"there are {slots} places for boxes, expected 1 at least, for the whole picture")
+    padded = torch.zeros(len(pictures), slots, 4)
+    mask = torch.zeros(len(pictures), slots, dtype=torch.bool)
+    for row, own in enumerate(pictures):
+        boxes = torch.cat([own[: slots - 1].float(), whole_picture(image_size)])
+        padded[row, : len(boxes)] = boxes
+        mask[row, : len(boxes)] = True
+    return padded, mask
+
+
+def axis_weights(low: Tensor, high: Tensor, cells: int, samples: int) -> Tensor:
+    """How much each sample along one axis takes of each cell of the map: low, high (..., R) -> (..., R, samples, cells).
+
+    low, high: the box's sides in cells. The samples lie where BriVL puts them: its matrix is written for corners that
+    are aligned and then used where they are not, so a box is shifted right and down by half a cell or so.
+    """
+    if cells < 2:
+        raise InputError("boxes cannot be pooled from a feature map of one cell: pictures need at least 33 pixels")
+    scale, shift = (high - low) / (cells - 1), (low + high - cells + 1) / (cells - 1)
+    steps = (2 * torch.arange(samples, device=low.device, dtype=low.dtype) + 1) / samples - 1
+    places = ((scale[..., None] * steps + shift[..., None] + 1) * cells - 1) / 2  # (..., R, samples), in cells
+    distances = (places[..., None] - torch.arange(cells, device=low.device, dtype=low.dtype)).abs()
+    return (1 - distances).clamp(min=0)  # bilinear: outside the map nothing has weight
+
+
+def box_weights(boxes: Tensor, image_size: int, height: int, width: int, samples: int) -> tuple[Tensor, Tensor]:
+    """boxes (..., R, 4) in pixels -> weights of rows (..., R, samples, height) and columns (..., R, samples, width).
+
+    A sample (i, j) of the samples x samples in a box takes rows[i, h] * columns[j, w] of cell (h, w).
+    """
+    in_cells = boxes / (image_size / height)  # both axes by the map's height, as the original has it
+    left, top, right, bottom = in_cells.unbind(-1)
+    return axis_weights(top, bottom, height, samples), axis_weights(left, right, width, samples)
+
+
+def pool_boxes(states: Tensor, boxes: Tensor, image_size: int, samples: int) -> Tensor:
+    """The mean of samples x samples bilinear samples in every box: map (B, D, H, W), boxes (B, R, 4) -> (B, R, D).
+
+    image_size: the edge in pixels of the picture that the boxes are measured in. Rows and columns are averaged apart
+    before they meet, so that each box is one product with the map. A linear layer that the original applies to every
+    sample gives the same afterwards, for a 16th of the work with 4 x 4 samples.
+    """
+    height, width = states.shape[-2:]
+    # float32 at least: in half precision a place on the map would be off by a visible part of a cell.
+    places = boxes if boxes.dtype == torch.float64 else boxes.float()
+    rows, columns = box_weights(places, image_size, height, width, samples)
+    weights = rows.mean(dim=-2)[..., None] * columns.mean(dim=-2)[..., None, :]  # (B, R, H, W)
+    cells = states.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, D)
+    return weights.flatten(2).to(states.dtype) @ cells
