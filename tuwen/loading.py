@@ -68,6 +68,7 @@ def load(
     heads: Sequence[str] = (),
     answers: str | Path | Sequence[str] | Mapping[Any, Any] | None = None,
     image_size: int | str | None = None,
+    text_eps: float | None = None,
 ) -> Model:
     """A model ready for use.
 
@@ -88,6 +89,9 @@ def load(
     image_size: the length of a picture's edge in pixels, where it shall not be the checkpoint's: positions are
     interpolated as the originals do. "any" takes every picture in its own shape (BridgeTower).
 
+    text_eps: epsilon of the text tower's norms instead of the config's. PaddleNLP from version 2.6 runs ERNIE-ViL 2.0
+    with 1e-12, whatever its config says.
+
     Raises ModelNotFound (nothing of that name), CheckpointError (a file that cannot be read or lacks tensors),
     UsageError.
     """
@@ -101,6 +105,8 @@ def load(
         if not hasattr(module_of, "round_to_half"):
             raise UsageError(f"rounding is 'half', which is for Chinese-CLIP: {parts.family} has no such form")
         ours = module_of.round_to_half(ours)
+    if text_eps is not None:
+        sizes = dataclasses.replace(sizes, text=dataclasses.replace(sizes.text, eps=text_eps))
     if answers is not None:
         sizes = with_answers(sizes, answers)
     if image_size is not None:
@@ -125,7 +131,7 @@ def take_apart(source: Source, tokenizer: str | Path | Tokenizer | None = None, 
             raise UsageError(f"{source.folder} was saved by tuwen and has its own tokenizer: leave out tokenizer=")
         processor = Processor.load(source.folder)
     else:
-        words = find_tokenizer(tokenizer, source, form)
+        words = find_tokenizer(tokenizer, source, module_of.tokenizer_style(form))
         processor = module_of.processor(form, sizes, words, preprocessor(source), extra)
     check_vocabulary(processor, sizes.text.vocabulary)
     return Parts(family, form, sizes, ours, processor, source, tuple(dropped))
@@ -219,11 +225,13 @@ def recognise(tensors: Mapping[str, Tensor], source: Source) -> tuple[str, str]:
     )
 
 
-def find_tokenizer(given: str | Path | Tokenizer | None, source: Source, form: str) -> Tokenizer:
-    """The tokenizer that was passed, or the one beside the weights."""
+def find_tokenizer(given: str | Path | Tokenizer | None, source: Source, style: str) -> Tokenizer:
+    """The tokenizer that was passed, or the one beside the weights.
+
+    style: the rules of a vocabulary file that says none itself.
+    """
     if given is not None and not isinstance(given, str | Path):
         return given
-    style = "transformers" if form.startswith("transformers") else "cn_clip"
     if given is not None:
         return open_tokenizer(Path(given), style)
     try:

@@ -32,7 +32,8 @@ def test_a_model_is_recognised(call: Call, model: Path) -> None:
     assert found["fingerprint"] == loaded.fingerprint
 
 
-def test_a_model_without_features_has_no_width(call: Call) -> None:
+def test_a_model_without_features_has_no_width(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "150")  # wide enough for every column
     rows = {row["name"]: row for row in json.loads(call("models", "--json").stdout)}
     assert rows["vle/base"]["width"] is None
     assert rows["vle/base"]["tasks"] == ["match", "ground", "fill"]

@@ -11,6 +11,8 @@ FAMILIES = {
     "chinese-clip": "tuwen.models.chinese_clip",
     "bridgetower": "tuwen.models.bridgetower",
     "vle": "tuwen.models.vle",
+    "ernie-vil2": "tuwen.models.ernie_vil2",
+    "brivl": "tuwen.models.brivl",
 }
 
 EN = ("en",)

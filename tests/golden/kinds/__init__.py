@@ -26,6 +26,7 @@ from tests.golden.kinds.chinese_clip import functions, hf, model, preprocess, to
 from tests.golden.kinds.ernie_vil import containers, pipeline, reader
 from tests.golden.kinds.ernie_vil import images as ernie_images
 from tests.golden.kinds.ernie_vil import tokenizer as ernie_tokenizer
+from tests.golden.kinds.ernie_vil import towers as ernie_towers
 from tests.golden.kinds.vle import files, heads, processor, vcr, vcr_helpers, zero
 from tests.golden.kinds.vle import model as vle_model
 
@@ -52,9 +53,12 @@ CHECKS: dict[tuple[str, str], Callable[[Case, Expected], None]] = {
     ("chinese_clip", "preprocess"): preprocess.check,
     ("chinese_clip", "tokenize"): tokenize.check,
     ("ernie_vil", "container"): containers.check,
+    ("ernie_vil", "contrastive_loss"): ernie_towers.check_loss,
     ("ernie_vil", "image_preprocess"): ernie_images.check,
     ("ernie_vil", "infer_and_eval"): pipeline.check,
+    ("ernie_vil", "same_weights"): ernie_towers.check_same_weights,
     ("ernie_vil", "tokenizer"): ernie_tokenizer.check,
+    ("ernie_vil", "towers"): ernie_towers.check,
     ("ernie_vil", "tsv_reader"): reader.check,
     ("vle", "containers"): files.check_containers,
     ("vle", "from two towers"): files.check_towers,

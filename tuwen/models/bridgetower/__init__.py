@@ -53,6 +53,7 @@ __all__ = [
     "read_sizes",
     "recognise",
     "tasks",
+    "tokenizer_style",
     "transformers_form",
     "transformers_pictures",
     "transformers_settings",
@@ -113,6 +114,11 @@ def tasks(config: Config) -> tuple[str, ...]:
         "entail": ("entail",),
     }
     return tuple(task for head, own in by_head.items() if head in config.heads for task in own)
+
+
+def tokenizer_style(form: str) -> str:
+    """RoBERTa's files say all themselves."""
+    return "transformers"
 
 
 def processor(

@@ -47,6 +47,7 @@ __all__ = [
     "recognise",
     "round_to_half",
     "tasks",
+    "tokenizer_style",
     "transformers_form",
     "transformers_pictures",
     "transformers_settings",
@@ -86,6 +87,11 @@ def tasks(config: Config) -> tuple[str, ...]:
 def with_heads(config: Config, names: tuple[str, ...]) -> Config:
     """The family has no heads to add."""
     raise UsageError(f"Chinese-CLIP has no heads {', '.join(names)}: it compares vectors")
+
+
+def tokenizer_style(form: str) -> str:
+    """The rules of a vocab.txt: transformers', or cn_clip's own."""
+    return "transformers" if form.startswith("transformers") else "cn_clip"
 
 
 def processor(

@@ -37,6 +37,7 @@ __all__ = [
     "recognise",
     "reference",
     "tasks",
+    "tokenizer_style",
     "variant_of",
     "with_heads",
 ]

@@ -39,6 +39,7 @@ __all__ = [
     "read_sizes",
     "recognise",
     "tasks",
+    "tokenizer_style",
     "transformers_form",
     "transformers_pictures",
     "transformers_settings",
@@ -77,6 +78,11 @@ def left_out(names: Iterable[str], config: Config) -> list[str]:
 def tasks(config: Config) -> tuple[str, ...]:
     """What a model with these heads can do."""
     return tuple(head for head in ("match", "answer", "ground", "fill", "choose") if head in config.heads)
+
+
+def tokenizer_style(form: str) -> str:
+    """The SentencePiece model says all itself."""
+    return "transformers"
 
 
 def processor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ def load(case: Case, **settings: Any) -> Model:
     if "folder" in files:
         return tuwen.load(case.path / files["folder"], **settings)
     config = {"vision": case.settings["config"]["vision"], "text": case.settings["config"]["text"]}
-    weights = case.path / files["weights"]
-    return tuwen.load(weights, tokenizer=case.path / files["vocab"], config=config, **settings)
+    model = tuwen.load(case.path / files["weights"], tokenizer=case.path / files["vocab"], config=config, **settings)
+    model.processor = replace(model.processor, context_length=case.settings["max_text_seqlen"])
+    return model
 
 
 def check(case: Case, expected: Expected) -> None:
