@@ -16,6 +16,7 @@ from tuwen.loading import Source, load, read_config, recognise
 from tuwen.model import Model
 from tuwen.models import chinese_clip
 from tuwen.models.chinese_clip import KEYS
+from tuwen.processing.wordpiece import WordPiece
 
 
 def original_settings() -> tuple[dict[str, object], dict[str, object]]:
@@ -81,6 +82,7 @@ def test_a_transformers_folder_is_loaded_by_its_own_rules(tmp_path: Path) -> Non
     (tmp_path / "preprocessor_config.json").write_text('{"size": 40, "crop_size": 32}', encoding="utf-8")
     model = load(tmp_path, device="cpu")
     assert same_weights(model, tiny.module())
+    assert isinstance(model.processor.tokenizer, WordPiece)
     assert model.processor.tokenizer.style == "transformers"
     assert (model.processor.image.size, model.processor.image.crop) == (40, (32, 32))
 

@@ -338,5 +338,5 @@ def test_what_needs_a_contrastive_head_says_which_models_have_one() -> None:
 
 
 def test_a_picture_without_rows_is_no_picture() -> None:
-    with pytest.raises(InputError, match="0"):
+    with pytest.raises(InputError, match="at least one pixel high and wide"):
         fusing.model("vle").image_state(np.zeros((0, 32, 3), dtype=np.uint8))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from tuwen.metrics import recall_at
+from tuwen.metrics import ranks, recall_at
 
 SCORES = torch.tensor([[0.9, 0.1, 0.5], [0.3, 0.2, 0.1], [0.7, 0.8, 0.6]])
 
@@ -19,3 +19,8 @@ def test_answers_may_be_anywhere() -> None:
 def test_ties_never_help() -> None:
     assert recall_at(torch.ones(2, 4), 3) == 0
     assert recall_at(torch.ones(2, 4), 4) == 1
+
+
+def test_a_rank_counts_what_is_strictly_better_so_that_ties_favour_the_answer() -> None:
+    assert ranks(SCORES).tolist() == [0, 1, 2]
+    assert ranks(torch.ones(2, 4), torch.tensor([3, 0])).tolist() == [0, 0]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests import fusing
 from tests.models import tiny
 from tuwen import checkpoint
 from tuwen.errors import InputError, UnsupportedTask, UsageError
@@ -30,8 +31,8 @@ def model() -> Model:
     return tiny.model()
 
 
-def close(one: torch.Tensor, other: torch.Tensor) -> None:
-    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+def close(one: torch.Tensor, other: torch.Tensor, atol: float = 1e-5) -> None:
+    torch.testing.assert_close(one, other, atol=atol, rtol=1e-4)
 
 
 # -- texts -----------------------------------------------------------------------------------------------------------
@@ -150,10 +151,11 @@ def test_labels_are_ranked(model: Model) -> None:
 
 
 def test_a_two_tower_model_says_what_it_cannot_do(model: Model) -> None:
-    with pytest.raises(UnsupportedTask, match="chinese-clip cannot answer: its tasks are embed, search, classify; these can: vle/base-vqa"):
+    with pytest.raises(
+        UnsupportedTask,
+        match="chinese-clip cannot answer: its tasks are embed, search, classify; these can: vle/base-vqa",
+    ):
         model.answer("x.jpg", "什么颜色？")
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        model.nonsense  # noqa: B018
 
 
 def test_it_says_what_it_is(model: Model) -> None:
@@ -241,3 +243,24 @@ def test_features_can_be_trained_on(model: Model) -> None:
     probe = torch.zeros(model.embedding, requires_grad=True)
     (model.encode_text(["一", "二"]) @ probe).sum().backward()
     assert probe.grad is not None
+
+
+# -- heads on a fusion -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_every_task_of_a_fusion_runs_in_half_precision(dtype: str) -> None:
+    exact, half = fusing.model("vle"), fusing.opened("vle", dtype=dtype)
+    (image,) = fusing.pictures(1)
+    assert {parameter.dtype for parameter in half.module.parameters()} == {getattr(torch, dtype)}
+    close(half.match(image, "a cat"), exact.match(image, "a cat"), 5e-2)
+    found, wanted = half.ground(image, "a cat"), exact.ground(image, "a cat")
+    assert found.scores.dtype == np.float32
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=5e-2)
+    assert half.fill(image, "a <mask>")[0][0].probability > 0
+
+
+def test_names_tell_family_and_variant(model: Model) -> None:
+    assert (model.name, fusing.model("vle").name) == ("chinese-clip", "vle")
+    variant = Model("vle", fusing.opened("vle").module, fusing.model("vle").processor, "base", device="cpu")
+    assert repr(variant).startswith("<tuwen.Model vle/base: 0.0 M parameters")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 READMES = ["README.md", "README.zh.md"]
@@ -212,6 +213,15 @@ def test_links_within_the_clone_lead_somewhere() -> None:
         links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text)
         broken = [link for link in links if not ((ROOT / name).parent / link).exists()]
         assert not broken, f"{name} links to {broken}"
+
+
+def test_pictures_of_the_pages_open_and_are_small() -> None:
+    pictures = sorted((ROOT / "docs" / "pictures").glob("*.webp"))
+    assert pictures
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.width >= 900, path.name
+        assert path.stat().st_size < 300_000, path.name
 
 
 def test_blocks_are_found_with_their_marks() -> None:

@@ -31,6 +31,18 @@ def test_a_lightning_file_of_no_known_model_is_described_all_the_same(call: Call
         assert said in result.stdout
 
 
+def test_heads_answers_and_tasks_of_a_fusion_are_told(call: Call) -> None:
+    cases = Path(__file__).parents[1] / "golden" / "cases"
+    shown = call("inspect", cases / "vle" / "vqa_base" / "checkpoint").stdout
+    for said in ("vle", "answer (48 x 13)", "13", "sizes: fusion"):
+        assert said in shown
+    checkpoint = cases / "bridgetower" / "orig_nlvr2" / "checkpoint"
+    (weights,) = checkpoint.glob("*.ckpt")
+    shown = call("inspect", weights, "--config", checkpoint / "roberta" / "config.json").stdout
+    for said in ("bridgetower", "original", "pair (96 x 2)", "left out", "vit_model.positional_embedding"):
+        assert said in shown
+
+
 def test_the_settings_of_a_run_are_in_the_json(call: Call, tmp_path: Path) -> None:
     found = json.loads(call("inspect", write(tmp_path / "last.ckpt"), "--json").stdout)
     assert (found["kind"], found["usable"]) == ("lightning", False)

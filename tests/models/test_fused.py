@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.models import tiny_fusion
+from tuwen import models
 from tuwen.types import Fused, Images, Texts
 
 CONFIGS = {**tiny_fusion.BRIDGETOWERS, "vle": tiny_fusion.VLE}
@@ -135,3 +136,15 @@ def test_text_and_picture_both_matter(config: Any) -> None:
         changed_text, changed_image = other.chunk(2, dim=-1)
         assert (changed_text - text_half)[0].abs().max() > 1e-4
         assert (changed_image - image_half)[0].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name in models.PUBLISHED if name.startswith(("bridgetower/", "vle/"))])
+def test_the_table_of_published_models_tells_their_sizes_and_tasks(name: str) -> None:
+    family, _, variant = name.partition("/")
+    listed, config = models.PUBLISHED[name], models.family(family).VARIANTS[variant]
+    with torch.device("meta"):
+        module = models.family(family).build(config)
+    assert listed.parameters == sum(parameter.numel() for parameter in module.parameters())
+    assert (listed.image_size, listed.embedding) == (config.image.image_size, getattr(config, "embedding", 0))
+    assert listed.tasks == models.family(family).tasks(config)
+    assert models.family(family).variant_of(config) == variant

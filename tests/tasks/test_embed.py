@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tuwen.data import parquet
 from tuwen.data.embedded import open_embedded
 from tuwen.data.folder import find
 from tuwen.errors import InputError, UsageError
@@ -32,7 +35,7 @@ class Counter:
         self.texts: list[str] = []
 
     def embed_images(
-        self, images: Sequence[str], batch_size: int, *, on_error: Callable[[int, InputError], None] | None
+        self, images: Sequence[Any], batch_size: int, *, on_error: Callable[[int, InputError], None] | None
     ) -> Iterator[tuple[list[int], Tensor]]:
         for number, path in enumerate(images):
             if len(self.pictures) == self.stop_after:
@@ -140,3 +143,55 @@ def test_unknown_choices_are_refused(folder: Path, tmp_path: Path) -> None:
     planned = embed.plan(Counter(), find(folder), tmp_path / "out")
     with pytest.raises(UsageError, match="skip or fail"):
         embed.run(Counter(), planned, DESCRIBE, on_error="ignore")
+
+
+# -- boxes ------------------------------------------------------------------------------------------------------------
+
+
+class Regions(Counter):
+    """The same, and it remembers the boxes that came with the pictures."""
+
+    takes_boxes = True
+    boxes: Sequence[Any] | None = None
+
+    def embed_images(
+        self,
+        images: Sequence[Any],
+        batch_size: int,
+        *,
+        on_error: Callable[[int, InputError], None] | None,
+        boxes: Sequence[Any] | None = None,
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        self.boxes = boxes
+        yield from super().embed_images(images, batch_size, on_error=on_error)
+
+
+def test_boxes_of_a_table_reach_a_model_that_takes_some(folder: Path, tmp_path: Path) -> None:
+    found = find(folder)
+    given = [[[1.0, 2.0, 3.0, 4.0]], [], None]
+    found.pictures = [
+        replace(picture, boxes=None if boxes is None else json.dumps(boxes))
+        for picture, boxes in zip(found.pictures, given, strict=False)
+    ]
+    for encoder, reached in ((Regions(), given), (Counter(), None)):
+        planned = embed.plan(encoder, found, tmp_path / type(encoder).__name__)
+        embed.run(encoder, planned, DESCRIBE)
+        assert getattr(encoder, "boxes", None) == reached
+    images = open_embedded(tmp_path / "Regions").images
+    assert images is not None
+    assert images.rows == found.pictures
+
+
+def test_without_boxes_none_are_passed_and_no_column_is_written(folder: Path, tmp_path: Path) -> None:
+    encoder = Regions()
+    run(encoder, folder, tmp_path / "out")
+    assert encoder.boxes is None
+    assert parquet.read(tmp_path / "out/images.parquet")[0].keys() == {"id", "source", "size_bytes", "modified_ns"}
+
+
+def test_a_picture_with_other_boxes_is_embedded_again(folder: Path, tmp_path: Path) -> None:
+    found = find(folder)
+    found.pictures = [replace(found.pictures[0], boxes="[]")]
+    embed.run(Regions(), embed.plan(Regions(), found, tmp_path / "out"), DESCRIBE)
+    found.pictures = [replace(found.pictures[0], boxes="[[1, 2, 3, 4]]")]
+    assert embed.plan(Regions(), found, tmp_path / "out").todo["image"] == found.pictures

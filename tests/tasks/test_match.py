@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests import fusing
 from tests.fusing import TEXTS, counting, pictures
@@ -156,7 +157,8 @@ def test_log_odds_order_what_probabilities_no_longer_tell_apart() -> None:
         (pictures(1), "", "the text is empty"),
         (pictures(1), ["a cat", 3], "text 2 of 2 is int, expected str"),
         (pictures(1), ["a cat", "two dogs " * 40], r"text 2 of 2 \('two dogs .* tokens, the model takes 38"),
-        ([np.zeros((0, 8, 3), dtype=np.uint8)], TEXTS, "0"),
+        ([np.zeros((0, 8, 3), dtype=np.uint8)], TEXTS, r"uint8 \(0, 8, 3\), .*at least one pixel high and wide"),
+        ([Image.new("RGB", (5, 0))], TEXTS, "has 5 x 0 pixels: a picture is at least one high and wide"),
         ([pictures(1)[0], "none.png"], TEXTS, r"none\.png does not exist"),
         (State, TEXTS, "a picture is"),
     ],

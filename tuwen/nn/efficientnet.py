@@ -1,4 +1,4 @@
-"""EfficientNet B0 to B7 as TensorFlow computes them: its padding, its epsilon, squeeze and excitation in every block."""
+"""EfficientNet B0 to B7 with TensorFlow's padding and epsilon."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class EfficientNetConfig:
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.repeats) == len(STAGES) or min(self.repeats) < 1:
             raise UsageError(
-                f"channels {self.channels} and repeats {self.repeats} must name {len(STAGES)} stages of 1 block at least"
+                f"channels {self.channels} and repeats {self.repeats}, expected {len(STAGES)} stages with blocks"
             )
 
     @property
@@ -271,7 +271,9 @@ class EfficientNet(nn.Module):
             raise InputError(f"pixels are of shape {tuple(pixels.shape)}, expected (B, 3, H, W)")
         x = pixels.to(self.stem.conv.weight.dtype)
         if not self.training and not torch.is_grad_enabled():
-            x = x.contiguous(memory_format=torch.channels_last)  # training keeps to the order it was given, as timm does
+            x = x.contiguous(
+                memory_format=torch.channels_last
+            )  # training keeps to the order it was given, as timm does
         states = [self.stem(x)]
         for stage in self.stages:
             states.append(stage(states[-1]))

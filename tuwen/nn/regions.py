@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -19,58 +17,18 @@ def regular_grid(image_size: int, cells: int) -> Tensor:
     """Boxes (cells ** 2, 4) float64, xyxy, that divide a picture evenly: column by column, each from top to bottom."""
     edges = [number * image_size / cells for number in range(cells + 1)]
     boxes = [
-        [edges[column], edges[row], edges[column + 1], edges[row + 1]] for column in range(cells) for row in range(cells)
+        [edges[column], edges[row], edges[column + 1], edges[row + 1]]
+        for column in range(cells)
+        for row in range(cells)
     ]
     return torch.tensor(boxes, dtype=torch.float64)
 
 
-def resized_boxes(boxes: Sequence[Sequence[float]], picture: tuple[int, int], image_size: int) -> Tensor:
-    """Boxes of the original picture -> (R, 4) float32, xyxy in pixels of the picture resized to a square.
-
-    picture: its (width, height). Nothing is clipped or sorted: a box that lies outside, or is turned over, is pooled
-    as it is. InputError names the box that is not four finite numbers.
-    """
-    width, height = picture
-    rows = []
-    for place, box in enumerate(boxes):
-        numbers = _four(box, place)
-        scales = (image_size / width, image_size / height) * 2
-        rows.append([number * scale for number, scale in zip(numbers, scales, strict=True)])
-    return torch.tensor(rows, dtype=torch.float64).reshape(-1, 4).float()
-
-
-def _four(box: Sequence[float], place: int) -> list[float]:
-    try:
-        numbers = [float(number) for number in box]
-    except (TypeError, ValueError):
-        numbers = []
-    if len(numbers) != 4 or not all(abs(number) < float("inf") for number in numbers):
-        raise InputError(f"box {place + 1} is {box!r}, expected four finite numbers x1, y1, x2, y2")
-    return numbers
-
-
-def padded_boxes(pictures: Sequence[Tensor], slots: int, image_size: int) -> tuple[Tensor, Tensor]:
-    """Boxes of B pictures -> (B, slots, 4) float32 and mask (B, slots) bool, True where a box is.
-
-    pictures: (R, 4) each, best first, in pixels of the resized picture. At most slots - 1 are kept; the whole picture
-    follows the last of them, and empty boxes fill the rest.
-    """
-    if slots < 1:
-        raise InputError(f"there are {slots} places for boxes, expected 1 at least, for the whole picture")
-    padded = torch.zeros(len(pictures), slots, 4)
-    mask = torch.zeros(len(pictures), slots, dtype=torch.bool)
-    for row, own in enumerate(pictures):
-        boxes = torch.cat([own[: slots - 1].float(), whole_picture(image_size)])
-        padded[row, : len(boxes)] = boxes
-        mask[row, : len(boxes)] = True
-    return padded, mask
-
-
 def axis_weights(low: Tensor, high: Tensor, cells: int, samples: int) -> Tensor:
-    """How much each sample along one axis takes of each cell of the map: low, high (..., R) -> (..., R, samples, cells).
+    """How much each sample along one axis takes of each cell of the map, (..., R, samples, cells).
 
-    low, high: the box's sides in cells. The samples lie where BriVL puts them: its matrix is written for corners that
-    are aligned and then used where they are not, so a box is shifted right and down by half a cell or so.
+    low, high (..., R): the box's sides in cells. The samples lie where BriVL puts them: its matrix is written for
+    aligned corners and then used without, which shifts a box right and down by half a cell or so.
     """
     if cells < 2:
         raise InputError("boxes cannot be pooled from a feature map of one cell: pictures need at least 33 pixels")

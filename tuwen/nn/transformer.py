@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tuwen.nn.attention import Attention, Runs
 from tuwen.nn.linear import Linear
@@ -38,7 +37,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, runs: Runs | None = None) -> Tensor:
         """x (B, T, D) with mask (B, T), True where real, or None; or packed x (N, D) with its runs. Same shape out."""
         x = self.norm_attention(x + self.dropout(self.attention(x, mask, runs)))
-        thought = self.reduce(self.dropout(F.relu(self.expand(x))))
+        thought = self.reduce(self.dropout(self.expand.activated(x, "relu")))
         return self.norm_mlp(x + self.dropout(thought))
 
 

@@ -201,6 +201,8 @@ def _identify(file: IO[bytes]) -> ImageFile.ImageFile | None:
 
 def _check_size(size: tuple[int, ...], max_pixels: int, label: str) -> None:
     width, height = size
+    if not width * height:
+        raise InputError(f"{label} has {width} x {height} pixels: a picture is at least one high and wide")
     if width * height > max_pixels:
         raise InputError(
             f"{label} has {width} x {height} = {width * height} pixels, at most {max_pixels} are decoded: "

@@ -1,4 +1,4 @@
-"""Embed a folder: every picture and text into a row of features, in a run that can stop and go on."""
+"""Embed pictures and texts: every one into a row of features, in a run that can stop and go on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -18,7 +18,11 @@ from torch import Tensor
 from tuwen.checkpoint import replacing
 from tuwen.data.embedded import PARTIAL, Array, Embedded, open_embedded, read_manifest, writing
 from tuwen.data.folder import Failure, Found, PictureFile, TextLine
+from tuwen.data.inputs import Contents, boxes_of
 from tuwen.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from tuwen.types import Picture
 
 SHARD = 1000  # rows: what a run that is killed loses at most
 TEXTS_AT_ONCE = 250  # between two reports of progress
@@ -28,7 +32,10 @@ Report = Callable[[int, int], None]  # rows done since the last report, failures
 
 
 class Encoder(Protocol):
-    """What embedding needs of a two-tower model."""
+    """What embedding needs of a two-tower model.
+
+    One whose `takes_boxes` is true takes `boxes` of the pictures in `embed_images`, too: for each a list, or None.
+    """
 
     @property
     def fingerprint(self) -> str: ...
@@ -38,7 +45,7 @@ class Encoder(Protocol):
 
     def embed_images(
         self,
-        images: Sequence[str],
+        images: Sequence[Picture],
         batch_size: int,
         *,
         on_error: Callable[[int, InputError], None] | None,
@@ -49,7 +56,10 @@ class Encoder(Protocol):
 
 @dataclass
 class Plan:
-    """What an input needs: the rows of each kind, which of them have vectors already, and where those lie."""
+    """What an input needs: the rows of each kind, which of them have vectors already, and where those lie.
+
+    origins: as of `Found`.
+    """
 
     output: Path
     rows: dict[str, list[Any]]
@@ -58,6 +68,7 @@ class Plan:
     dtype: str
     shards: Shards
     previous: Embedded | None = None
+    origins: dict[str, str] = field(default_factory=dict)
     todo: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
@@ -100,7 +111,7 @@ def plan(
     previous = _previous(output, model.fingerprint, overwrite)
     shards = Shards(output / PARTIAL, model.fingerprint, overwrite)
     dtype = "float16" if half else "float32"
-    planned = Plan(output, rows, list(found.failures), model.fingerprint, dtype, shards, previous)
+    planned = Plan(output, rows, list(found.failures), model.fingerprint, dtype, shards, previous, found.origins)
     known_failures = {failure.key: failure for failure in previous.failures if failure.key} if previous else {}
     for kind in KINDS:
         known = shards.known[kind].keys() | _kept(planned, kind).keys()
@@ -188,6 +199,21 @@ def run(
     """Embed what is missing and write the output; nothing in it changes before the end.
 
     describe: what the manifest says beside counts, failures and versions; describe["model"] has at least the name.
+    on_error and report: as of `compute`.
+    """
+    compute(model, planned, batch_size, on_error, report)
+    finish(planned, model.embedding, describe)
+
+
+def compute(
+    model: Encoder,
+    planned: Plan,
+    batch_size: int = 32,
+    on_error: str = "skip",
+    report: Report = lambda done, failed: None,
+) -> None:
+    """Embed what is missing into the plan's shards.
+
     on_error: "skip" lists a picture that cannot be read among `planned.failures`, "fail" stops with its InputError.
     Stopped for whatever reason, a run of the same model into the same output goes on where this one was.
     """
@@ -198,7 +224,9 @@ def run(
         raise InputError(f"{first.id}: {first.reason}")
     _images(model, planned, batch_size, on_error, report)
     _texts(model, planned, report)
-    finish(planned, model.embedding, describe)
+    if not any(planned.rows.values()):
+        reasons = "; ".join(f"{failure.id}: {failure.reason}" for failure in planned.failures[:3])
+        raise InputError(f"nothing could be embedded, all {len(planned.failures)} failed: {reasons}")
 
 
 def _images(model: Encoder, planned: Plan, batch_size: int, on_error: str, report: Report) -> None:
@@ -207,7 +235,8 @@ def _images(model: Encoder, planned: Plan, batch_size: int, on_error: str, repor
 
     def skip(number: int, error: InputError) -> None:
         failed.add(todo[number].key)
-        planned.failures.append(Failure(todo[number].id, str(error), todo[number].key))
+        row = todo[number]
+        planned.failures.append(Failure(planned.origins.get(row.id, row.id), str(error), row.key))
         report(1, len(planned.failures))
 
     keys: list[str] = []
@@ -219,9 +248,9 @@ def _images(model: Encoder, planned: Plan, batch_size: int, on_error: str, repor
         keys.clear()
         rows.clear()
 
-    stream = model.embed_images(
-        [picture.source for picture in todo], batch_size, on_error=skip if on_error == "skip" else None
-    )
+    boxes = boxes_of(todo) if getattr(model, "takes_boxes", False) else None
+    regions: dict[str, Any] = {} if boxes is None else {"boxes": boxes}
+    stream = model.embed_images(Contents(todo), batch_size, on_error=skip if on_error == "skip" else None, **regions)
     try:
         for numbers, features in stream:
             keys += [todo[number].key for number in numbers]
@@ -248,16 +277,13 @@ def _texts(model: Encoder, planned: Plan, report: Report) -> None:
 
 def finish(planned: Plan, width: int, describe: dict[str, Any]) -> None:
     """Gather all vectors in the order of the input, write them, and forget the shards."""
-    if not any(planned.rows.values()):
-        reasons = "; ".join(f"{failure.id}: {failure.reason}" for failure in planned.failures[:3])
-        raise InputError(f"nothing could be embedded, all {len(planned.failures)} failed: {reasons}")
     planned.output.mkdir(parents=True, exist_ok=True)
     planned.failures.sort(key=lambda failure: failure.id)
     with writing(planned.output) as writer:
         for kind, rows in planned.rows.items():
             if rows:
                 features = writer.features(kind, len(rows), width, planned.dtype)
-                _gather(planned, kind, rows, features)
+                gather(planned, kind, rows, features)
                 features.flush()  # type: ignore[attr-defined]  # a memory map
                 del features
                 writer.table(kind, rows)
@@ -275,7 +301,7 @@ def finish(planned: Plan, width: int, describe: dict[str, Any]) -> None:
     shutil.rmtree(planned.output / PARTIAL, ignore_errors=True)
 
 
-def _gather(planned: Plan, kind: str, rows: list[Any], features: Array) -> None:
+def gather(planned: Plan, kind: str, rows: list[Any], features: Array) -> None:
     """Copy each row's vector from the shard or earlier output that has it, file by file."""
     kept = _kept(planned, kind)
     places: dict[Path | None, list[tuple[int, int]]] = defaultdict(list)  # file -> (row here, row there)

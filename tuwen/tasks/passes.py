@@ -24,7 +24,7 @@ def pictures_at_once(device: torch.device, height: int, width: int) -> int:
 
 
 def passes(lengths: Sequence[int], tokens: int, batch_size: int | None = None) -> Iterator[list[int]]:
-    """Numbers of texts, shortest first, in passes of at most so many tokens, or of `batch_size` texts if it is given."""
+    """Numbers of texts, shortest first, in passes of at most so many tokens, or of `batch_size` texts if given."""
     numbers: list[int] = []
     held = 0
     for number in sorted(range(len(lengths)), key=lengths.__getitem__):

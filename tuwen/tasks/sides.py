@@ -83,9 +83,9 @@ def check_texts(texts: Sequence[str]) -> None:
 
 
 def _room(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, memory_gb: float) -> Tensor:
-    """An empty tensor: in memory, or in a temporary file that vanishes with it."""
+    """An empty tensor: on the device, or in a temporary file that vanishes with it."""
     size_bytes = torch.Size(shape).numel() * dtype.itemsize
-    if size_bytes <= memory_gb * 1e9 or device.type != "cpu":
+    if size_bytes <= memory_gb * 1e9:
         return torch.empty(shape, dtype=dtype, device=device)
     with tempfile.TemporaryFile(prefix="tuwen-states-") as file:
         file.truncate(size_bytes)

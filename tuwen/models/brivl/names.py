@@ -54,13 +54,14 @@ def efficientnet_keys(theirs: str = "", ours: str = "") -> tuple[Key, ...]:
     keys = [*_convolution(f"{theirs}conv_stem", f"{theirs}bn1", f"{ours}stem")]
     for number, stage in enumerate(STAGES):
         block, our_block = f"{theirs}blocks.{number}.{{i}}.", f"{ours}stages.{number}.{{i}}."
-        parts = (("conv_pw", "widen"), ("conv_dw", "look"), ("conv_pwl", "narrow"))
-        if stage.expansion == 1:  # without the first convolution the last has its name
-            parts = (("conv_dw", "look"), ("conv_pw", "narrow"))  # type: ignore[assignment]
-        for place, (part, our_part) in enumerate(parts, 1):
-            keys += _convolution(f"{block}{part}", f"{block}bn{place}", f"{our_block}{our_part}")
+        widens = stage.expansion > 1
+        if widens:
+            keys += _convolution(f"{block}conv_pw", f"{block}bn1", f"{our_block}widen")
+        keys += _convolution(f"{block}conv_dw", f"{block}bn{1 + widens}", f"{our_block}look")
         for part in ("reduce", "expand"):
             keys += _pixelwise(f"{block}se.conv_{part}", f"{our_block}squeeze.{part}")
+        last = "conv_pwl" if widens else "conv_pw"  # without the first 1x1 convolution the last has its name
+        keys += _convolution(f"{block}{last}", f"{block}bn{2 + widens}", f"{our_block}narrow")
     keys += _convolution(f"{theirs}conv_head", f"{theirs}bn2", f"{ours}head")
     return (*keys, Key(f"{theirs}classifier.{{w}}", f"{ours}classifier.{{w}}"))
 

@@ -99,24 +99,18 @@ def from_shapes(
             raise UsageError(f"the configuration says CNN is {told['CNN']}, the weights are of another network")
     else:
         image = scaled(told["IMG_SIZE"], *SCALES["b5"][:2], head=plain["textencoder.learnable.textFC.fc2.weight"][0])
-    layers = [
-        _count(plain, start) or told[key]
-        for start, key in (
-            ("imgencoder.learnable.imgAtt.layers.", "IMG_TRANSFORMER_LAYER"),
-            ("textencoder.learnable.textAtt.layers.", "TEXT_TRANSFORMER_LAYER"),
-        )
-    ]
+    image_layers = _count(plain, "imgencoder.learnable.imgAtt.layers.") or told["IMG_TRANSFORMER_LAYER"]
+    text_layers = _count(plain, "textencoder.learnable.textAtt.layers.") or told["TEXT_TRANSFORMER_LAYER"]
     hidden = next((shape[0] for name, shape in plain.items() if name.endswith("layers.0.linear1.weight")), 2048)
-    return _config(told, image, words, *layers, hidden=hidden, towers=towers, grid=grid)
+    return _config(told, image, words, image_layers, text_layers, hidden=hidden, towers=towers, grid=grid)
 
 
 def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The MODEL section, with what it is silent about."""
-    model = settings.get("MODEL", {})
-    if settings and not isinstance(model, Mapping) or (settings and not model):
-        raise UsageError(
-            f"this is no configuration of BriVL: its sections are {', '.join(sorted(map(str, settings)))}, MODEL is needed"
-        )
+    model = settings.get("MODEL") if settings else {}
+    if not isinstance(model, Mapping):
+        found = ", ".join(sorted(map(str, settings)))
+        raise UsageError(f"this is no configuration of BriVL: it has {found}, expected a section MODEL")
     return {**DEFAULTS, **model}
 
 

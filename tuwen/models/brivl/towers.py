@@ -27,10 +27,10 @@ TOKENS_AT_ONCE = 2560  # of one pass of the BERT outside training, padding count
 class Config:
     """Sizes of both towers.
 
-    *_layers, *_heads, hidden: of the small transformers. boxes: places for boxes, the whole picture's included; samples:
-    points along an edge of a box. grid: where a picture comes without boxes, that many by that many cells and the whole
-    picture are pooled; 0 pools the whole picture alone. context_length: the length in tokens to which every text is
-    padded. towers: what is there; the sizes of the other mean nothing.
+    *_layers, *_heads, hidden: of the small transformers. boxes: places for boxes, the whole picture's included;
+    samples: points along an edge of a box. grid: where a picture comes without boxes, that many by that many cells and
+    the whole picture are pooled; 0 pools the whole picture alone. context_length: the length in tokens to which every
+    text is padded. towers: what is there; the sizes of the other mean nothing.
     """
 
     image: EfficientNetConfig
@@ -168,7 +168,9 @@ class TextTower(nn.Module):
 
     def _check(self, longest: int) -> None:
         if longest > self.length:
-            raise InputError(f"a text has {longest} tokens, the model takes {self.length}: cut it, as its processor does")
+            raise InputError(
+                f"a text has {longest} tokens, the model takes {self.length}: cut it, as its processor does"
+            )
 
     def _packed(self, texts: PackedTexts) -> Tensor:
         """Padded for the BERT alone, a bounded number of texts at a time; (B, E) in the order of the packed texts."""

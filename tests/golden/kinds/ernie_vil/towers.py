@@ -30,7 +30,8 @@ def load(case: Case, **settings: Any) -> Model:
         return tuwen.load(case.path / files["folder"], **settings)
     config = {"vision": case.settings["config"]["vision"], "text": case.settings["config"]["text"]}
     model = tuwen.load(case.path / files["weights"], tokenizer=case.path / files["vocab"], config=config, **settings)
-    model.processor = replace(model.processor, context_length=case.settings["max_text_seqlen"])
+    if "max_text_seqlen" in case.settings:
+        model.processor = replace(model.processor, context_length=case.settings["max_text_seqlen"])
     return model
 
 
