@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -48,3 +49,18 @@ def photographs(folder: Path, count: int, width: int, height: int) -> list[Path]
         Image.fromarray(np.clip(picture + 128, 0, 255).astype(np.uint8)).save(path, quality=88)
         paths.append(path)
     return paths
+
+
+def letters(count: int, shortest: int, longest: int, seed: int) -> list[str]:
+    """English-like texts of words of one letter, one token each: all lengths as often, in tokens with the two framing
+    ones."""
+    generator = np.random.default_rng(seed)
+    lengths = [shortest + number % (longest - shortest + 1) for number in generator.permutation(count)]
+    return [" ".join(chr(n) for n in generator.integers(ord("a"), ord("z") + 1, length - 2)) for length in lengths]
+
+
+def squares(count: int, edge: int, seed: int) -> list[NDArray[np.uint8]]:
+    """Pictures (edge, edge, 3) uint8 of coarse noise, already of the size that a model takes."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    return [np.asarray(Image.fromarray(cells).resize((edge, edge), Image.Resampling.BICUBIC)) for cells in coarse]

@@ -5,19 +5,27 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
+# A rival's whole work, cut into parts of equal weight: one, unless the whole takes too long for a turn.
+Parts = Sequence[Callable[[], Tensor]]
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one rival, one entry a round; `cpu_s` counts every thread of the process."""
+    """Seconds that the whole work of one rival takes, one entry a round; `cpu_s` counts every thread of the process.
+
+    results: what the parts gave, in order, None for a part that had no turn.
+    """
 
     cpu_s: list[float]
     wall_s: list[float]
+    results: list[Tensor | None]
 
 
 @contextmanager
@@ -36,16 +44,21 @@ def threads(count: int) -> Iterator[None]:
             os.sched_setaffinity(0, allowed)
 
 
-def race(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
-    """Every rival once a round, the order reversed from round to round. They should be warm: each has run once."""
-    times = {name: Times([], []) for name in rivals}
+def race(rivals: Mapping[str, Parts], rounds: int) -> dict[str, Times]:
+    """The next part of every rival once a round, the order reversed from round to round. They should be warm.
+
+    A part stands for the whole: its time counts as often as there are parts.
+    """
+    times = {name: Times([], [], [None] * len(parts)) for name, parts in rivals.items()}
     for number in range(rounds):
         order = list(rivals) if number % 2 == 0 else list(rivals)[::-1]
         for name in order:
+            parts, own = rivals[name], times[name]
+            place = number % len(parts)
             wall, cpu = time.perf_counter(), time.process_time()
-            rivals[name]()
-            times[name].cpu_s.append(time.process_time() - cpu)
-            times[name].wall_s.append(time.perf_counter() - wall)
+            own.results[place] = parts[place]()
+            own.cpu_s.append((time.process_time() - cpu) * len(parts))
+            own.wall_s.append((time.perf_counter() - wall) * len(parts))
     return times
 
 
