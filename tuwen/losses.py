@@ -112,3 +112,79 @@ def hard_pairs(image_for_text: Tensor, text_for_image: Tensor) -> tuple[Tensor, 
     texts = torch.cat([own, own, text_for_image])
     images = torch.cat([own, image_for_text, own])
     return texts, images, torch.cat([torch.ones_like(own), torch.zeros_like(own), torch.zeros_like(own)])
+
+
+def queue_logits(query: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> Tensor:
+    """(B, 1 + K): each query against its own key, then against every entry of a queue (MoCo, arXiv 1911.05722).
+
+    query, keys (B, E): row i belongs to row i; queue (K, E); all of unit length. temperature divides.
+    """
+    own = (query * keys).sum(dim=1, keepdim=True)  # (B, 1)
+    return torch.cat([own, query @ queue.T], dim=1) / temperature
+
+
+def positives_loss(logits: Tensor, also: Tensor | None = None) -> Tensor:
+    """-log softmax at column 0 of logits (B, 1 + K), mean over B; `also` (B, K) bool adds further right columns.
+
+    Over the right columns of a row it is summed, not averaged, as in BriVL (arXiv 2103.06561).
+    """
+    losses = -logits.log_softmax(dim=1)
+    total = losses[:, 0].sum() if also is None else losses[:, 0].sum() + losses[:, 1:][also].sum()
+    return total / len(logits)
+
+
+# What follows lies in BriVL's repository (`utils/loss.py`), whose published training does not call it. States are made
+# unit length first; masks are True where a token is real.
+
+
+def position_loss(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
+    """1 - the mean cosine of tokens in the same place: first, second (B, T, D), mask (B, T)."""
+    return 1 - F.cosine_similarity(first, second, dim=-1)[mask].mean()
+
+
+def margin_loss(scores: Tensor, margin: float = 0.2, back: Tensor | None = None) -> Tensor:
+    """Hinge with the hardest negative of the batch, in both directions: scores (B, B), row i belongs to column i.
+
+    back (B, B): what the columns are judged by, where a score depends on the direction: [i, j] as in `scores`.
+    """
+    back = scores if back is None else back
+    pairs = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    by_row = (margin + scores - scores.diagonal()[:, None]).clamp(min=0).masked_fill(pairs, 0)
+    by_column = (margin + back - back.diagonal()[None, :]).clamp(min=0).masked_fill(pairs, 0)
+    return by_row.amax(dim=1).mean() + by_column.amax(dim=0).mean()
+
+
+def late_scores(first: Tensor, second: Tensor, first_mask: Tensor, second_mask: Tensor) -> Tensor:
+    """(A, B): the mean over the tokens of each first text of the best cosine among those of each second one.
+
+    first (A, T, D), second (B, S, D), masks (A, T) and (B, S). `margin_loss` of it, with the texts exchanged and the
+    result transposed as `back`, is their AlignTripLoss.
+    """
+    cosines = torch.einsum("atd,bsd->abts", F.normalize(first, dim=-1), F.normalize(second, dim=-1))
+    best = cosines.masked_fill(~second_mask[None, :, None, :], float("-inf")).amax(dim=3)  # (A, B, T)
+    kept = first_mask[:, None, :].to(best.dtype)
+    return (best * kept).sum(dim=2) / kept.sum(dim=2)
+
+
+def alignment_loss(first: Tensor, second: Tensor, first_mask: Tensor, second_mask: Tensor) -> Tensor:
+    """1 - the mean over all tokens of the batch of the best cosine in the other text, averaged over both directions.
+
+    first (B, T, D), second (B, S, D), masks (B, T) and (B, S).
+    """
+    cosines = F.normalize(first, dim=-1) @ F.normalize(second, dim=-1).transpose(1, 2)  # (B, T, S)
+    nothing = float("-inf")
+    forth = cosines.masked_fill(~second_mask[:, None, :], nothing).amax(dim=2)[first_mask].mean()
+    back = cosines.masked_fill(~first_mask[:, :, None], nothing).amax(dim=1)[second_mask].mean()
+    return 1 - (forth + back) / 2
+
+
+def gated_alignment_loss(first: Tensor, second: Tensor, second_mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """1 - the mean of cosines, each times a linear layer of its two tokens' product, over all pairs of tokens.
+
+    first (B, T, D), of which every token counts; second (B, S, D), of which those of second_mask (B, S) do;
+    weight (1, D) and bias (1,) of the layer.
+    """
+    first, second = F.normalize(first, dim=-1), F.normalize(second, dim=-1)
+    gate = torch.einsum("btd,bsd,d->bts", first, second, weight[0]) + bias
+    products = (first @ second.transpose(1, 2) * gate).transpose(1, 2)[second_mask]  # (kept, T)
+    return 1 - products.mean()

@@ -23,6 +23,7 @@ from tuwen.cli import (
     search,
     train,
     vcr,
+    verify,
     vqa,
 )
 from tuwen.errors import TuwenError
@@ -91,6 +92,7 @@ COMMANDS = (
     ("models", models.command, "List models that load by name / 列出可按名称加载的模型"),
     ("inspect", inspect.command, "Say what a weight file is / 说明权重文件是什么"),
     ("convert", convert.command, "Write a model in another format / 转换模型格式"),
+    ("verify", verify.command, "Compare with the original's numbers / 与原版数值逐级比较"),
     ("doctor", doctor.command, "Check this machine / 检查本机环境"),
     ("embed", embed.command, "Pictures and texts into vectors / 把图片和文本嵌入为向量"),
     ("search", search.command, "Search an embedded folder / 搜索已嵌入的文件夹"),

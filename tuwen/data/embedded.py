@@ -129,7 +129,7 @@ class Writer:
         """The table beside the features, one line for each of them."""
         name = f"{kind}s{table_ending()}"
         self.parts[kind]["rows"] = name
-        plain = [asdict(row) for row in rows]
+        plain = _plain(rows)
         if name.endswith(".parquet"):
             from tuwen.data import parquet
 
@@ -156,6 +156,15 @@ class Writer:
         path = self.folder / f".{name}.part"
         self.ready.append((path, self.folder / name))
         return path
+
+
+def _plain(rows: Sequence[PictureFile | TextLine]) -> list[dict[str, Any]]:
+    """Columns and values; that of boxes only where a picture has some."""
+    plain = [asdict(row) for row in rows]
+    if all(row.get("boxes") is None for row in plain):
+        for row in plain:
+            row.pop("boxes", None)
+    return plain
 
 
 @contextlib.contextmanager

@@ -16,17 +16,22 @@ TEXTS = frozenset({".txt"})
 
 @dataclass(frozen=True)
 class PictureFile:
-    """One picture. id: its path below the folder, with forward slashes; source: its path on this machine."""
+    """One picture. id: its path below the folder, with forward slashes, or its name in a table.
+
+    source: its path on this machine, of a picture within a table that of the table, # and its place there; boxes: JSON
+    of those that a table names, [[left, top, right, bottom], ...] in pixels.
+    """
 
     id: str
     source: str
     size_bytes: int
     modified_ns: int
+    boxes: str | None = None
 
     @property
     def key(self) -> str:
         """Equal as long as the file is unchanged."""
-        return json.dumps([self.id, self.size_bytes, self.modified_ns])
+        return json.dumps([self.id, self.size_bytes, self.modified_ns, *([] if self.boxes is None else [self.boxes])])
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,16 @@ class Failure:
 
 @dataclass
 class Found:
-    """What an input holds; failures are files that cannot even be listed or read as text."""
+    """What an input holds; failures are files that cannot even be listed or read as text.
+
+    origins: id of a picture that a table names -> the first row that does, "pairs.tsv:3".
+    """
 
     root: Path
     pictures: list[PictureFile] = field(default_factory=list)
     texts: list[TextLine] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
 
 
 def find(path: Path) -> Found:

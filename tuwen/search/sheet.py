@@ -27,13 +27,14 @@ SMOOTH = 4  # corners and lines are drawn this much larger
 
 def write_sheet(path: Path, answers: Sequence[Answer], title: str, subtitle: str) -> None:
     """Draw the sheet and write it as PNG."""
-    _write(path, draw_sheet(answers, title, subtitle))
+    write_png(path, draw_sheet(answers, title, subtitle))
 
 
 def draw_sheet(answers: Sequence[Answer], title: str, subtitle: str) -> Image.Image:
     """The sheet as an RGB picture; a picture that cannot be opened stays an empty card."""
     step = CARD_HEIGHT + GAP + (SECOND_LINE if any(answer.reranked for answer in answers) else 0)
-    sheet = _paper(max((len(answer.hits) for answer in answers), default=0), len(answers) * step, title, subtitle)
+    columns = max((len(answer.hits) for answer in answers), default=0)
+    sheet = paper(_wide(columns), len(answers) * step, title, subtitle)
     for row, answer in enumerate(answers):
         _row(sheet, answer, TITLE + row * step)
     return sheet
@@ -41,10 +42,11 @@ def draw_sheet(answers: Sequence[Answer], title: str, subtitle: str) -> Image.Im
 
 def write_before_after(path: Path, answers: Sequence[Answer], columns: int, title: str, subtitle: str) -> None:
     """Draw what reranking did and write it as PNG."""
-    _write(path, draw_before_after(answers, columns, title, subtitle))
+    write_png(path, draw_before_after(answers, columns, title, subtitle))
 
 
-def _write(path: Path, sheet: Image.Image) -> None:
+def write_png(path: Path, sheet: Image.Image) -> None:
+    """The file appears whole."""
     with replacing(path) as temporary:
         sheet.save(temporary, "PNG", optimize=True)
 
@@ -54,7 +56,7 @@ def draw_before_after(answers: Sequence[Answer], columns: int, title: str, subti
     and a line from each picture's old place to its new one."""
     step = 2 * CARD_HEIGHT + SECOND_LINE + BAND + 2 * GAP
     shown = min(columns, max((len(answer.hits) for answer in answers), default=0))
-    sheet = _paper(shown, len(answers) * step, title, subtitle)
+    sheet = paper(_wide(shown), len(answers) * step, title, subtitle)
     for number, answer in enumerate(answers):
         before, top = _recalled(answer), TITLE + number * step
         after = replace(answer, query="", image="")
@@ -74,9 +76,12 @@ def _recalled(answer: Answer) -> Answer:
     return replace(answer, hits=plain, right=right)
 
 
-def _paper(columns: int, height: int, title: str, subtitle: str) -> Image.Image:
-    """An empty sheet under its heading."""
-    width = max(2 * MARGIN + LABEL + columns * (PICTURE + GAP), 900)
+def _wide(columns: int) -> int:
+    return max(2 * MARGIN + LABEL + columns * (PICTURE + GAP), 900)
+
+
+def paper(width: int, height: int, title: str, subtitle: str) -> Image.Image:
+    """An empty sheet under its heading; `height` is that of what comes below it."""
     sheet = Image.new("RGB", (width, TITLE + height + MARGIN), PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((MARGIN, 28), title, INK, font(30))
@@ -126,9 +131,9 @@ def _label(sheet: Image.Image, answer: Answer, top: int, order: str) -> None:
         pen.text((MARGIN, y), line, INK, font(26))
         y += 37
     if answer.image:
-        small = _thumbnail(answer.image, 96)
+        small = thumbnail(answer.image, 96)
         if small:
-            sheet.paste(small, (MARGIN, y + 4), _corners(96, 96, 8))
+            sheet.paste(small, (MARGIN, y + 4), corners(96, 96, 8))
     for above, note in enumerate(filter(None, (verdict(answer), order))):
         pen.text((MARGIN, top + CARD_HEIGHT - 28 - 26 * above), note, PALE, font(16))
 
@@ -148,7 +153,7 @@ def ranks(right: Sequence[int]) -> str:
 def _card(sheet: Image.Image, hit: Hit, left: int, top: int) -> None:
     height = CARD_HEIGHT + (SECOND_LINE if hit.recall_rank is not None else 0)
     card = Image.new("RGB", (PICTURE, height), CARD)
-    picture = _thumbnail(hit.path, PICTURE)
+    picture = thumbnail(hit.path, PICTURE)
     if picture:
         card.paste(picture, (0, 0))
     pen = ImageDraw.Draw(card)
@@ -163,7 +168,7 @@ def _card(sheet: Image.Image, hit: Hit, left: int, top: int) -> None:
         pen.text((PICTURE - 12, middle + SECOND_LINE), f"余弦 {hit.score:.3f}", PALE, font(14), anchor="rm")
     if hit.right is not None:
         _mark(pen, PICTURE - 20, PICTURE + CAPTION // 2, hit.right)
-    sheet.paste(card, (left, top), _corners(PICTURE, height, 10))
+    sheet.paste(card, (left, top), corners(PICTURE, height, 10))
 
 
 def _mark(pen: ImageDraw.ImageDraw, x: int, y: int, right: bool) -> None:
@@ -174,7 +179,8 @@ def _mark(pen: ImageDraw.ImageDraw, x: int, y: int, right: bool) -> None:
         pen.line((x - 6, y, x + 6, y), WRONG, 3)
 
 
-def _thumbnail(path: str, side: int) -> Image.Image | None:
+def thumbnail(path: str, side: int) -> Image.Image | None:
+    """The picture as a square, cut to fit; None if it cannot be opened."""
     try:
         with Image.open(path) as picture:
             whole = ImageOps.exif_transpose(picture).convert("RGB")
@@ -183,7 +189,7 @@ def _thumbnail(path: str, side: int) -> Image.Image | None:
     return ImageOps.fit(whole, (side, side), Image.Resampling.LANCZOS)
 
 
-def _corners(width: int, height: int, radius: int) -> Image.Image:
+def corners(width: int, height: int, radius: int) -> Image.Image:
     """A mask with round corners."""
     large = Image.new("L", (width * SMOOTH, height * SMOOTH))
     box = (0, 0, width * SMOOTH - 1, height * SMOOTH - 1)

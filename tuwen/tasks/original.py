@@ -76,6 +76,7 @@ def write(planned: Plan, found: Found, outputs: ModuleType, width: int) -> list[
     final = [planned.output / name for name in outputs.FILES]
     with contextlib.ExitStack() as stack:
         outputs.write(tuple(stack.enter_context(replacing(path)) for path in final), *vectors)
+    vectors.clear()  # their maps would keep the files from vanishing on Windows
     shutil.rmtree(scratch, ignore_errors=True)
     return final
 

@@ -20,7 +20,9 @@ from tests.golden.kinds.bridgetower import (
 )
 from tests.golden.kinds.bridgetower import preprocess as bridgetower_preprocess
 from tests.golden.kinds.brivl import augment as brivl_augment
+from tests.golden.kinds.brivl import effnet, extract, full, grid, losses, moco, roi
 from tests.golden.kinds.brivl import preprocess as brivl_preprocess
+from tests.golden.kinds.brivl import text as brivl_text
 from tests.golden.kinds.brivl import tokenize as brivl_tokenize
 from tests.golden.kinds.chinese_clip import functions, hf, model, preprocess, tokenize
 from tests.golden.kinds.ernie_vil import containers, pipeline, reader
@@ -45,8 +47,16 @@ CHECKS: dict[tuple[str, str], Callable[[Case, Expected], None]] = {
     ("bridgetower", "transforms+augmentation"): transforms.check,
     ("bridgetower", "vqa"): vqa.check,
     ("brivl", "augment"): brivl_augment.check,
+    ("brivl", "effnet"): effnet.check,
+    ("brivl", "extract_xyb"): extract.check,
+    ("brivl", "fullsize"): full.check,
+    ("brivl", "losses"): losses.check,
+    ("brivl", "nmi_grid"): grid.check,
     ("brivl", "preprocess"): brivl_preprocess.check,
+    ("brivl", "roi"): roi.check,
+    ("brivl", "text_only"): brivl_text.check,
     ("brivl", "tokenize"): brivl_tokenize.check,
+    ("brivl", "train_moco"): moco.check,
     ("chinese_clip", "functions"): functions.check,
     ("chinese_clip", "hf"): hf.check,
     ("chinese_clip", "model"): model.check,

@@ -14,6 +14,7 @@ from tuwen.models.brivl import outputs, reference
 from tuwen.models.brivl.names import DROP, KEYS, momentum, one_tower, recognise
 from tuwen.models.brivl.settings import from_settings, from_shapes, is_text_settings, read_yaml
 from tuwen.models.brivl.towers import TEMPERATURE, TOWERS, VARIANTS, BriVL, Config, build, variant_of
+from tuwen.models.brivl.training import freeze
 from tuwen.models.described import config_from_dict, config_to_dict
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.processor import Processor
@@ -31,6 +32,7 @@ __all__ = [
     "build",
     "config_from_own",
     "config_to_dict",
+    "freeze",
     "from_settings",
     "left_out",
     "momentum",

@@ -80,7 +80,7 @@ def check_sums(expected: Expected, start: str, stages: dict[str, Tensor], what: 
 
 def check_structure(expected: Expected) -> None:
     theirs = expected.value("structure")
-    ours = {f"tf_efficientnet_{name}_ns": scaled(size, *scales) for name, (*scales, size) in SCALES.items()}
+    ours = {f"tf_efficientnet_{name}_ns": scaled(size, width, depth) for name, (width, depth, size) in SCALES.items()}
     expected.same("names of structure", sorted(theirs), sorted(name for name in ours if name in theirs))
     for name, described in theirs.items():
         with torch.device("meta"):
@@ -106,8 +106,7 @@ def description(config: EfficientNetConfig, module: EfficientNet) -> dict[str, A
 
 
 def stage_of(module: EfficientNet, number: int) -> dict[str, Any]:
-    stage = module.stages[number]
-    blocks = [block for block in stage if isinstance(block, Block)]  # type: ignore[union-attr]
+    blocks = [block for block in module.stages[number].children() if isinstance(block, Block)]
     first, last = blocks[0], blocks[-1]
     return {
         "type": "DepthwiseSeparableConv" if first.widen is None else "InvertedResidual",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 
 from tests.golden.case import Case, Expected
+from tests.golden.kinds.brivl.files import check_lists
 from tests.golden.kinds.brivl.towers import (
     check_maps,
     check_regions,
     image_tower,
     load,
     module_of,
+    picture_files,
     text_features,
 )
 from tuwen.nn.heads import unit
@@ -19,6 +21,7 @@ from tuwen.types import Images
 
 @torch.no_grad()
 def check(case: Case, expected: Expected) -> None:
+    check_lists(case, expected)
     shown = {}
     for length in case.settings["max_text_len"]:
         model = load(case, GRID=True, MAX_TEXT_LEN=length)
@@ -26,13 +29,13 @@ def check(case: Case, expected: Expected) -> None:
         expected.equal(f"input_ids.{length}", texts.ids)
         expected.equal(f"text_len.{length}", texts.mask.sum(1))
         text = unit(text_features(expected, f"text_features.{length}", model, texts))
-        image = model.encode_image(case.images)
+        image = model.encode_image(picture_files(case))
         expected.close("image_features", image, f"beside texts of {length}")
         expected.close(f"similarity.{length}", image @ text.T)
         shown[str(length)] = f"Loading the pre-trained model...\nDone\n{(image @ text.T).shape}\n"
     expected.equal("stdout", shown)
     tower = image_tower(model)
-    images = Images(model.processor.images(case.images).pixels)
+    images = Images(model.processor.images(picture_files(case)).pixels)
     boxes, _ = tower.boxes_of(images)
     expected.close("image_boxs", boxes[0])
     expected.equal("box_dtype", str(boxes.dtype))

@@ -1,7 +1,7 @@
 """Weights that are a function of each tensor's name, its shape and a seed: no files, the same bits on every machine.
 
-h = FNV-1a-64(name) xor seed * GOLDEN; the i-th value, counted from 0, is the splitmix64 finaliser of h + (i + 1) * GOLDEN
-in 64-bit whole numbers, whose upper 24 bits become a float in [-1, 1).
+h = FNV-1a-64(name) xor seed * GOLDEN; the i-th value, counted from 0, is the splitmix64 finaliser of
+h + (i + 1) * GOLDEN in 64-bit whole numbers, whose upper 24 bits become a float in [-1, 1).
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ import torch
 from tests.golden.case import Case, Expected
 from tests.golden.kinds.brivl.towers import check_words, load, module_of, text_features, text_tower
 from tuwen.errors import UnsupportedTask
-from tuwen.nn.heads import unit
 from tuwen.types import Images
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +28,11 @@ def load(case: Case, **model: Any) -> Model:
     settings["MODEL"] |= model
     encoder = case.path / case.settings["encoder"]
     return tuwen.load(case.path / case.settings["checkpoint"], tokenizer=encoder, config=settings, device="cpu")
+
+
+def picture_files(case: Case) -> list[Path]:
+    """The case's pictures; unlike elsewhere their names have the folder in them."""
+    return [case.path / name for name in case.settings["images"]]
 
 
 def module_of(model: Model) -> BriVL:
@@ -103,7 +109,8 @@ def check_samples(expected: Expected, maps: Tensor, boxes: Tensor, size: int, sa
 
 def sampled(feature_map: Tensor, boxes: Tensor, size: int, samples: int) -> Tensor:
     """map (D, H, W), boxes (R, 4) -> (R, D, samples, samples)."""
-    rows, columns = box_weights(boxes, size, *feature_map.shape[-2:], samples)
+    height, width = feature_map.shape[-2:]
+    rows, columns = box_weights(boxes, size, height, width, samples)
     return torch.einsum("rih,rjw,dhw->rdij", rows.float(), columns.float(), feature_map)
 
 
