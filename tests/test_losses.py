@@ -6,14 +6,21 @@ import pytest
 import torch
 
 from tuwen.losses import (
+    alignment_loss,
     answer_loss,
     contrast_loss_three,
     contrastive,
     distillation,
+    gated_alignment_loss,
     hard_pairs,
+    late_scores,
+    margin_loss,
     match_loss,
     negative_weights,
     patch_loss,
+    position_loss,
+    positives_loss,
+    queue_logits,
     soft_contrastive,
     word_loss,
 )
@@ -147,3 +154,57 @@ def test_hard_pairs_are_the_true_ones_then_wrong_pictures_then_wrong_texts() -> 
     assert texts.tolist() == [0, 1, 2, 0, 1, 2, 2, 0, 1]
     assert images.tolist() == [0, 1, 2, 1, 2, 0, 0, 1, 2]
     assert labels.tolist() == [1, 1, 1, 0, 0, 0, 0, 0, 0]
+
+
+# -- queues, and the losses beside BriVL's model -----------------------------------------------------------------------
+
+AXES = torch.eye(3)
+
+
+def test_queue_logits_have_the_own_pair_first() -> None:
+    logits = queue_logits(AXES[:2], AXES[[0, 2]], AXES, temperature=0.5)
+    assert logits.tolist() == [[2, 2, 0, 0], [0, 0, 2, 0]]
+
+
+def test_positives_by_hand() -> None:
+    logits = torch.tensor([[1.0, 0.0, 2.0], [0.0, 0.0, 0.0]])
+    first = math.log(math.exp(1) + 1 + math.exp(2))
+    wanted = ((first - 1) + math.log(3)) / 2
+    assert positives_loss(logits).item() == pytest.approx(wanted)
+    also = torch.tensor([[False, True], [False, False]])
+    assert positives_loss(logits, also).item() == pytest.approx(wanted + (first - 2) / 2)
+
+
+def test_tokens_in_the_same_place_by_hand() -> None:
+    first = torch.stack([2 * AXES[0], AXES[1], AXES[2]])[None]
+    second = torch.stack([AXES[0], AXES[2], 5 * AXES[2]])[None]
+    assert position_loss(first, second, torch.tensor([[True, True, False]])).item() == pytest.approx(0.5)
+    assert position_loss(first, second, torch.tensor([[True, False, True]])).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_hardest_negative_by_hand() -> None:
+    scores = torch.tensor([[0.5, 0.4, 0.9], [0.1, 0.8, 0.2], [0.3, 0.7, 0.6]])
+    rows = ((0.2 + 0.9 - 0.5) + 0 + (0.2 + 0.7 - 0.6)) / 3
+    columns = (0 + (0.2 + 0.7 - 0.8) + (0.2 + 0.9 - 0.6)) / 3
+    assert margin_loss(scores).item() == pytest.approx(rows + columns)
+    assert margin_loss(scores, back=5 * torch.eye(3)).item() == pytest.approx(rows)
+
+
+def test_late_interaction_by_hand() -> None:
+    first, second = AXES[[0, 1]][None], torch.stack([AXES[0], (AXES[1] + AXES[2]) / 2, AXES[1]])[None]
+    both, all_but_last = torch.tensor([[True, True]]), torch.tensor([[True, True, False]])
+    assert late_scores(first, second, both, all_but_last).item() == pytest.approx((1 + 0.5**0.5) / 2)
+    assert late_scores(first, second, torch.tensor([[False, True]]), all_but_last).item() == pytest.approx(0.5**0.5)
+    forth = (1 + 0.5**0.5) / 2
+    assert alignment_loss(first, second, both, all_but_last).item() == pytest.approx(1 - forth)
+    one = torch.tensor([[True, False]])
+    assert alignment_loss(first, second, one, all_but_last).item() == pytest.approx(1 - (1 + (1 + 0) / 2) / 2)
+
+
+def test_a_gate_weighs_every_pair_of_tokens() -> None:
+    first, second = AXES[[0, 1]][None], AXES[[0, 2]][None]
+    weight, bias = torch.tensor([[3.0, 1.0, 1.0]]), torch.tensor([0.5])
+    # cosine 1 at one of four pairs, where the gate is 3.5
+    loss = gated_alignment_loss(first, second, torch.tensor([[True, True]]), weight, bias)
+    assert loss.item() == pytest.approx(1 - 3.5 / 4)
+    assert gated_alignment_loss(first, second, torch.tensor([[False, True]]), weight, bias).item() == pytest.approx(1)

@@ -20,8 +20,9 @@ FOLDER_WEIGHTS = (
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+    "model_state.pdparams",
 )
-WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.pt", "*.ckpt")
+WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.pt", "*.ckpt", "*.pdparams")
 SIDE_PATTERNS = ("*.json", "vocab.txt", "merges.txt", "*.model")
 
 
@@ -31,7 +32,8 @@ class Published:
 
     repo: on the Hugging Face hub, and under AI-ModelScope on ModelScope; file: the original's weight file there, or ""
     where the whole repository is wanted, a folder in transformers' format; parameters: exact count; image_size in
-    pixels; embedding: width E of its features, 0 where it has none.
+    pixels; embedding: width E of its features, 0 where it has none; words: the repository of vocab.txt, where that is
+    another.
     """
 
     repo: str
@@ -41,6 +43,7 @@ class Published:
     embedding: int
     languages: tuple[str, ...] = ("zh",)
     tasks: tuple[str, ...] = ("embed", "search", "classify")
+    words: str = ""
 
 
 def bundled(name: str) -> Path | None:
@@ -87,10 +90,11 @@ def vocabulary(published: Published) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    repo = published.words or published.repo
     try:
-        return Path(hf_hub_download(published.repo, "vocab.txt"))
+        return Path(hf_hub_download(repo, "vocab.txt"))
     except (OSError, HfHubHTTPError) as error:
-        raise ModelNotFound(f"vocab.txt of {published.repo} cannot be fetched ({_first_line(error)})") from None
+        raise ModelNotFound(f"vocab.txt of {repo} cannot be fetched ({_first_line(error)})") from None
 
 
 def folder(repo: str) -> Path:

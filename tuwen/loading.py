@@ -235,7 +235,7 @@ def find_tokenizer(given: str | Path | Tokenizer | None, source: Source, style: 
     if given is not None:
         return open_tokenizer(Path(given), style)
     try:
-        return open_tokenizer(source.folder, style)
+        return open_tokenizer(source.words or source.folder, style)
     except InputError as error:
         raise InputError(
             f"{source.weights.name} comes without a tokenizer: pass tokenizer= with the file or folder of the "

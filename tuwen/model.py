@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +18,8 @@ from tuwen import checkpoint, models
 from tuwen.errors import InputError, UnsupportedTask, UsageError
 from tuwen.models.described import distinctive
 from tuwen.nn.heads import unit
+from tuwen.processing.boxes import fitted, padded, read_boxes
+from tuwen.processing.decode import size_of
 from tuwen.processing.prefetch import prepared
 from tuwen.processing.processor import Processor
 from tuwen.processing.wordpiece import straight_quotes
@@ -119,17 +122,20 @@ class Model:
         progress: bool = False,
         normalize: bool = True,
         workers: int = 4,
+        boxes: Sequence[Any] | None = None,
     ) -> Tensor:
         """Pictures -> features (N, E), float32 on the CPU, of unit length unless normalize=False.
 
         images: a path, the bytes of a file, a PIL picture, a uint8 array (H, W, 3) or (H, W), or a list of these.
+        boxes: for each picture the boxes of its objects, left, top, right, bottom in its pixels, best first, or None;
+        for models that look at regions (BriVL).
         `workers` threads decode ahead of the tower. A picture that cannot be read is an InputError that names it;
         `embed_images` skips and reports.
         """
         self.need("embed")
         pictures = as_list(images)
         rows: list[Tensor] = []
-        for _, features in self.embed_images(pictures, batch_size, progress, normalize, workers, on_error=None):
+        for _, features in self.embed_images(pictures, batch_size, progress, normalize, workers, boxes=boxes):
             rows.append(features)
         return torch.cat(rows) if rows else torch.empty(0, self.embedding)
 
@@ -141,6 +147,7 @@ class Model:
         normalize: bool = True,
         workers: int = 4,
         on_error: Callable[[int, InputError], None] | None = None,
+        boxes: Sequence[Any] | None = None,
     ) -> Iterator[tuple[list[int], Tensor]]:
         """The same as a stream: (numbers of the pictures, features (B, E)), batch by batch in order.
 
@@ -148,37 +155,72 @@ class Model:
         instead.
         """
         self.need("embed")
-        ready: list[Tensor] = []
+        given = self._check_boxes(boxes, len(images))
+        ready: list[tuple[Tensor, Any]] = []
         numbers: list[int] = []
-        pin = self.device.type == "cuda"
         stream = prepared(images, self.processor.image, workers)
         for number, pixels in tqdm(stream, total=len(images), unit="image", disable=not progress):
-            if isinstance(pixels, InputError):
-                if on_error is None:
+            try:
+                if isinstance(pixels, InputError):
                     raise pixels
-                on_error(number, pixels)
+                regions = self._fitted(images[number], given, number)
+            except InputError as error:
+                if on_error is None:
+                    raise
+                on_error(number, error)
                 continue
-            if ready and ready[0].shape != pixels.shape:  # pictures in their own shapes
-                yield numbers, self._encode_pixels(torch.stack(ready), normalize, pin)
+            if ready and ready[0][0].shape != pixels.shape:  # pictures in their own shapes
+                yield numbers, self._encode_pixels(ready, normalize)
                 ready, numbers = [], []
-            ready.append(torch.from_numpy(pixels))
+            ready.append((torch.from_numpy(pixels), regions))
             numbers.append(number)
             if len(ready) == batch_size:
-                yield numbers, self._encode_pixels(torch.stack(ready), normalize, pin)
+                yield numbers, self._encode_pixels(ready, normalize)
                 ready, numbers = [], []
         if ready:
-            yield numbers, self._encode_pixels(torch.stack(ready), normalize, pin)
+            yield numbers, self._encode_pixels(ready, normalize)
+
+    @property
+    def takes_boxes(self) -> bool:
+        """Whether pictures may come with boxes of the objects in them, as BriVL was trained."""
+        return hasattr(self.towers.config, "boxes")
+
+    def _check_boxes(self, boxes: Sequence[Any] | None, pictures: int) -> Sequence[Any] | None:
+        if boxes is None:
+            return None
+        if not self.takes_boxes:
+            raise UsageError(f"{self.family} looks at whole pictures: leave out boxes=")
+        if len(boxes) != pictures:
+            raise UsageError(f"boxes for {len(boxes)} of {pictures} pictures: give a list, None where there are none")
+        return boxes
+
+    def _fitted(self, picture: Picture, boxes: Sequence[Any] | None, number: int) -> Any:
+        """The picture's boxes in pixels of the prepared picture, the whole picture last; None where none were given."""
+        if boxes is None:
+            return None
+        sizes = self.towers.config
+        name = f"the boxes of picture {number + 1}"
+        asked = read_boxes([] if boxes[number] is None else boxes[number], name)
+        return fitted(asked, *size_of(picture), sizes.image.image_size, sizes.boxes, name=name)
 
     @torch.no_grad()  # not inference mode: a user may train on these features
-    def _encode_pixels(self, pixels: Tensor, normalize: bool, pin: bool) -> Tensor:
-        """pixels (B, R, R, 3) uint8 -> (B, E). Whole numbers travel to the device: a quarter of the bytes of floats."""
-        pixels = pixels.pin_memory() if pin else pixels
-        on_cpu = self.device.type == "cpu"
-        parts = pixels.split(pictures_at_once(self.device, *pixels.shape[1:3])) if on_cpu else [pixels]
+    def _encode_pixels(self, ready: Sequence[tuple[Tensor, Any]], normalize: bool) -> Tensor:
+        """Pixels (R, R, 3) and boxes of each picture -> (B, E).
+
+        Whole numbers travel to the device: a quarter of the bytes of floats.
+        """
+        pin = self.device.type == "cuda"
+        at_once = pictures_at_once(self.device, *ready[0][0].shape[:2]) if self.device.type == "cpu" else len(ready)
         encoded = []
-        for part in parts:
-            floats = self.processor.image.normalise(part.to(self.device, non_blocking=pin))
-            encoded.append(self.towers.encode_image(Images(floats.to(self.dtype))).float())
+        for start in range(0, len(ready), at_once):
+            part = ready[start : start + at_once]
+            pixels = torch.stack([pixels for pixels, _ in part])
+            pixels = (pixels.pin_memory() if pin else pixels).to(self.device, non_blocking=pin)
+            images = Images(self.processor.image.normalise(pixels).to(self.dtype))
+            if part[0][1] is not None:
+                regions, mask = padded([regions for _, regions in part])
+                images = replace(images, boxes=regions.to(self.device), box_mask=mask.to(self.device))
+            encoded.append(self.towers.encode_image(images).float())
         features = torch.cat(encoded)
         return (unit(features) if normalize else features).cpu()
 

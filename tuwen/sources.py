@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tuwen import checkpoint, hub, models
 from tuwen.errors import CheckpointError, InputError, ModelNotFound
 from tuwen.saving import CONFIG, WEIGHTS
@@ -23,6 +25,7 @@ class Source:
     name: str = ""
     published: hub.Published | None = None
     settings: dict[str, Any] | None = field(default=None, compare=False)  # config.json, where the folder has one
+    words: Path | None = None  # the vocabulary, where it lies elsewhere
 
     @property
     def is_own(self) -> bool:
@@ -48,8 +51,8 @@ def find(name: str | Path) -> Source:
                 if modelscope:
                     raise ModelNotFound(f"{plain} is not on ModelScope: leave out ms:, or set HF_ENDPOINT to a mirror")
                 return replace(_folder_source(hub.folder(published.repo), plain), published=published)
-            weights, _ = hub.fetch(published, modelscope)
-            return Source(weights, weights.parent, plain, published)
+            weights, words = hub.fetch(published, modelscope)
+            return Source(weights, weights.parent, plain, published, words=words if published.words else None)
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder_source(path)
@@ -98,7 +101,7 @@ def _file_source(path: Path) -> Source:
 
 
 def read_config(config: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    """A dict, a JSON file, or a folder of the original's JSON files, merged: the text tower's keys win."""
+    """A dict, a JSON or YAML file, or a folder of the original's JSON files, merged: the text tower's keys win."""
     if isinstance(config, Mapping):
         return dict(config)
     path = Path(config)
@@ -114,11 +117,13 @@ def read_config(config: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. InputError for any other content."""
+    """The object in a JSON file, or in a YAML file. InputError for any other content."""
+    kind = "YAML" if path.suffix in (".yml", ".yaml") else "JSON"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}") from None
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text) if kind == "YAML" else json.loads(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as {kind}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a JSON {type(content).__name__}, expected an object of settings")
+        raise InputError(f"{path} holds a {kind} {type(content).__name__}, expected an object of settings")
     return content

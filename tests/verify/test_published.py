@@ -127,7 +127,7 @@ def test_weights_at_another_temperature_are_not_those_that_the_numbers_are_of() 
 
 def published_file() -> dict[str, Tensor]:
     """Names and shapes of BriVL-1.0-5500w.pth, momentum copies and counting rows included."""
-    own = keymap.store(dict(on_meta(brivl, "5500w").state_dict()), brivl.KEYS["original"])
+    own = keymap.store(dict(on_meta(brivl, "1.0").state_dict()), brivl.KEYS["original"])
     own["textencoder.backbone.bert.embeddings.position_ids"] = torch.empty(1, 512, dtype=torch.int64, device="meta")
     return own | {name.replace("encoder.", "encoder_mom.", 1): tensor for name, tensor in own.items()}
 

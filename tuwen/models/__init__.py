@@ -32,6 +32,15 @@ PUBLISHED = {
     "chinese-clip/vit-h-14": Published(
         "OFA-Sys/chinese-clip-vit-huge-patch14", "clip_cn_vit-h-14.pt", 957_598_209, 224, 1024
     ),
+    "brivl/1.0": Published(
+        "shunxing1234/BriVL",
+        "BriVL-1.0-5500w.pth",
+        273_818_904,
+        380,
+        2048,
+        words="hfl/chinese-roberta-wwm-ext",
+    ),
+    "ernie-vil2/base": Published("PaddlePaddle/ernie_vil-2.0-base-zh", "", 203_738_881, 224, 768),
     "bridgetower/base": Published("BridgeTower/bridgetower-base", "", 326_347_008, 288, 0, EN, ()),
     "bridgetower/base-itm-mlm": Published(
         "BridgeTower/bridgetower-base-itm-mlm", "", 365_595_995, 288, 0, EN, ("match", "fill")

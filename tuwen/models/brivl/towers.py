@@ -66,7 +66,7 @@ LARGE_TEXT = BertConfig(21128, 1024, 24, 16, 4096, pooler=True)
 B5, B7 = scaled(380, *SCALES["b5"][:2]), scaled(600, *SCALES["b7"][:2])
 
 VARIANTS = {
-    "5500w": Config(B5, BASE_TEXT),  # trained on detector boxes
+    "1.0": Config(B5, BASE_TEXT),  # trained on detector boxes
     "roberta-base": Config(replace(B5, image_size=456), BASE_TEXT, grid=6),  # trained on the grid
     "roberta-large": Config(B7, LARGE_TEXT, grid=6),  # of the papers, never released
 }
