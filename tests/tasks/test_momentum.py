@@ -77,7 +77,7 @@ def test_keys_enter_the_queues_after_the_step_in_the_order_of_the_batch() -> Non
     wanted = torch.nn.functional.normalize(task.twin.encode_text(batch()[1]), dim=-1)  # type: ignore[operator]
     assert task.text_queue.place == 0
     task.after_step()
-    assert (task.text_queue.place, task.image_queue.place) == (ROWS, ROWS)
+    assert [int(queue.place) for queue in (task.text_queue, task.image_queue)] == [ROWS, ROWS]
     torch.testing.assert_close(task.text_queue.rows[:ROWS], wanted, atol=1e-5, rtol=1e-4)
     task.after_step()  # nothing new
     assert task.text_queue.place == ROWS

@@ -134,8 +134,9 @@ def started(case: Case, given: dict[str, Tensor]) -> Momentum:
 
 def inputs(given: dict[str, Tensor], start: str, rows: slice) -> tuple[Images, Texts]:
     pixels, boxes, ids = (given[start + name][rows] for name in ("pixel_values", "image_boxs", "input_ids"))
-    box_mask = torch.arange(boxes.shape[1]) < given[f"{start}img_len"][rows, None]
-    mask = torch.arange(ids.shape[1]) < given[f"{start}text_len"][rows, None]
+    counts, lengths = (given[start + name].reshape(-1, 1)[rows] for name in ("img_len", "text_len"))
+    box_mask = torch.arange(boxes.shape[1]) < counts
+    mask = torch.arange(ids.shape[1]) < lengths
     return Images(pixels, None, boxes, box_mask), Texts(ids, mask)
 
 
