@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from torch import nn
+
+from tuwen import keymap
 from tuwen.keymap import Key
 
 
@@ -97,3 +102,11 @@ def co_attention_keys(theirs: str) -> tuple[Key, ...]:
             Key(f"{theirs}cross_modal_{stream}_pooler.dense.{{w}}", f"fusion.{stream}_pooler.dense.{{w}}"),
         ]
     return tuple(keys)
+
+
+def published_names(module: nn.Module, keys: Sequence[Key]) -> dict[str, nn.Parameter]:
+    """A module's parameters under a format's names; what the format keeps apart (query, key, value) under the first."""
+    named = {}
+    for ours, parameter in module.named_parameters():
+        named[next(iter(keymap.store({ours: parameter.detach()}, keys)))] = parameter
+    return named

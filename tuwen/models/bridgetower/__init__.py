@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from tuwen import keymap
 from tuwen.errors import CheckpointError
 from tuwen.models.bridgetower.names import DROP, HEADS, KEYS, recognise, split_heads
 from tuwen.models.bridgetower.published import (
@@ -24,6 +23,7 @@ from tuwen.models.bridgetower.published import (
 from tuwen.models.bridgetower.settings import from_original, from_transformers, with_heads
 from tuwen.models.bridgetower.towers import VARIANTS, BridgeTower, Config, build, new_head, variant_of
 from tuwen.models.described import config_from_dict, config_to_dict
+from tuwen.models.towers import published_names
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.processor import Processor
 from tuwen.processing.tokenizer import Tokenizer
@@ -147,7 +147,4 @@ def processor(
 def published_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     """The module's parameters under published names: what we keep together (query, key, value) under the first."""
     form = "original" if module.config.contrast_on == "tower" else "transformers"  # type: ignore[union-attr]
-    named = {}
-    for ours, parameter in module.named_parameters():
-        named[next(iter(keymap.store({ours: parameter.detach()}, KEYS[form])))] = parameter
-    return named
+    return published_names(module, KEYS[form])

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from tuwen import keymap
 from tuwen.errors import UsageError
 from tuwen.models.brivl import outputs, reference
 from tuwen.models.brivl.names import DROP, KEYS, momentum, one_tower, recognise
@@ -16,6 +15,7 @@ from tuwen.models.brivl.settings import from_settings, from_shapes, is_text_sett
 from tuwen.models.brivl.towers import TEMPERATURE, TOWERS, VARIANTS, BriVL, Config, build, variant_of
 from tuwen.models.brivl.training import freeze
 from tuwen.models.described import config_from_dict, config_to_dict
+from tuwen.models.towers import published_names
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.processor import Processor
 from tuwen.processing.tokenizer import Tokenizer
@@ -108,7 +108,4 @@ def processor(
 
 def published_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     """The module's parameters under published names: what we keep together (query, key, value) under the first."""
-    named = {}
-    for ours, parameter in module.named_parameters():
-        named[next(iter(keymap.store({ours: parameter.detach()}, KEYS["original"])))] = parameter
-    return named
+    return published_names(module, KEYS["original"])

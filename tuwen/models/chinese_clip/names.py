@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from tuwen import keymap
 from tuwen.keymap import Key, Transpose
 from tuwen.models.chinese_clip.towers import Config
-from tuwen.models.towers import bert_keys, clip_keys, transformers_clip_keys
+from tuwen.models.towers import bert_keys, clip_keys, published_names, transformers_clip_keys
 from tuwen.nn.resnet import ResNet, ResNetConfig
 
 
@@ -98,7 +97,4 @@ def original_form(config: Config) -> str:
 def published_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     """The module's parameters under the original's names: what it keeps apart (query, key, value) under the first."""
     keys = KEYS["original-resnet" if isinstance(module.image, ResNet) else "original"]
-    named = {}
-    for ours, parameter in module.named_parameters():
-        named[next(iter(keymap.store({ours: parameter.detach()}, keys)))] = parameter
-    return named
+    return published_names(module, keys)

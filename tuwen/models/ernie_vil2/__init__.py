@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from tuwen import keymap
 from tuwen.errors import UsageError
 from tuwen.models.described import config_from_dict, config_to_dict
 from tuwen.models.ernie_vil2 import outputs, reference
 from tuwen.models.ernie_vil2.names import DROP, KEYS, recognise
 from tuwen.models.ernie_vil2.settings import from_port, from_research
 from tuwen.models.ernie_vil2.towers import VARIANTS, Config, ErnieViL2, build, variant_of
+from tuwen.models.towers import published_names
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.processor import Processor
 from tuwen.processing.tokenizer import Tokenizer
@@ -100,7 +100,4 @@ def processor(
 
 def published_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     """The module's parameters under the research release's names; what it keeps apart under the first of them."""
-    named = {}
-    for ours, parameter in module.named_parameters():
-        named[next(iter(keymap.store({ours: parameter.detach()}, KEYS["research"])))] = parameter
-    return named
+    return published_names(module, KEYS["research"])

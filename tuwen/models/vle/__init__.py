@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from tuwen import keymap
 from tuwen.errors import CheckpointError
 from tuwen.models.described import config_from_dict, config_to_dict
+from tuwen.models.towers import published_names
 from tuwen.models.vle.names import DROP, HEADS, KEYS, recognise, split_heads
 from tuwen.models.vle.published import transformers_form, transformers_pictures, transformers_settings
 from tuwen.models.vle.settings import config_from, with_heads
@@ -101,7 +101,4 @@ def processor(
 def published_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     """The module's parameters under published names: what we keep together (query, key, value) under the first."""
     form = "transformers-qa2r" if module.config.choose == "qa2r" else "transformers"  # type: ignore[union-attr]
-    named = {}
-    for ours, parameter in module.named_parameters():
-        named[next(iter(keymap.store({ours: parameter.detach()}, KEYS[form])))] = parameter
-    return named
+    return published_names(module, KEYS[form])
