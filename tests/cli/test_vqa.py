@@ -77,6 +77,22 @@ def test_the_rows_are_the_answers_of_the_python_call(
     assert asked[:5] == [(f"{number:02d}.png", ["what is it?", "who?"]) for number in range(5)]
 
 
+def test_weights_without_answers_take_them_from_a_file(call: Call, pictures: Path, tmp_path: Path) -> None:
+    folder = MODEL.parents[2] / "bridgetower" / "orig_vqa" / "checkpoint"
+    model = next(folder.glob("*.ckpt"))
+    asked = ("vqa", pictures, "-q", "what is it?", "-m", model, "--tokenizer", folder / "roberta", "--json")
+    refused = call(*asked)
+    assert refused.exit_code == 2 and "answers=" in refused.stderr
+    table = tmp_path / "answer2label.json"
+    table.write_text(json.dumps({"yes": 0, "no": 1, "red": 2, "cat": 3, "two": 4, "left": 5}), encoding="utf-8")
+    result = call(*asked, "--answers", table)
+    assert result.exit_code == 0, result.stderr
+    loaded = load(model, tokenizer=folder / "roberta", answers=table)
+    first = json.loads(result.stdout)["rows"][0]
+    best = loaded.answer(pictures / first["image"], "what is it?")[0][0]
+    assert (first["answer"], first["probability"]) == (best.text, pytest.approx(best.probability, abs=1e-5))
+
+
 def test_one_picture_may_be_asked(call: Call, pictures: Path) -> None:
     result = call("vqa", pictures / "01.png", "-m", MODEL, "-q", "what?")
     assert result.exit_code == 0, result.stderr

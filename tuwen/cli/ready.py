@@ -18,13 +18,14 @@ def ready(
     dtype: str = "float32",
     tokenizer: Path | None = None,
     config: Path | None = None,
+    answers: Path | None = None,
 ) -> Model:
     """The model, or the error that says what is wrong with its name or an option."""
     keep_freed_memory()
     from tuwen.loading import load
 
     check_device(device)
-    return load(name, tokenizer=tokenizer, config=config, device=device, dtype=dtype)
+    return load(name, tokenizer=tokenizer, config=config, device=device, dtype=dtype, answers=answers)
 
 
 def check_device(device: str | None) -> None:

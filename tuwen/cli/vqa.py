@@ -78,6 +78,10 @@ def command(
     device: options.Device = None,
     tokenizer: options.Tokenizer = None,
     config: options.Config = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option("--answers", help="JSON of the answers, for weights that do not name them / 权重没有的答案表"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No header, no progress bar / 不显示标题和进度条")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -115,7 +119,7 @@ def command(
     if failed and on_error is options.OnError.FAIL:
         raise InputError(f"{failed[0][0]}: {failed[0][1]}")
     advice = adviser.prepare(asked, device) if llm else None
-    loaded = ready(model, device, dtype, tokenizer, config)
+    loaded = ready(model, device, dtype, tokenizer, config, answers)
     loaded.need("answer")
     counts = [console.amount(len(todo), "picture"), console.amount(sum(len(texts) for _, texts in todo), "question")]
     llm_name = f"LLM {advice.client.endpoint.model}" if advice else ""
