@@ -59,6 +59,21 @@ def test_the_order_of_a_batch_does_not_matter(config: Any) -> None:
 
 
 @every_model
+@pytest.mark.parametrize("device", ["meta", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_everything_happens_on_the_device_of_the_inputs(config: Any, device: str) -> None:
+    """A tensor made elsewhere on the way would meet the others and raise; the meta device shows it without a GPU."""
+    module, texts, images = tiny_fusion.module(config), tiny_fusion.texts(), tiny_fusion.images()
+    wanted = fuse(module, texts, images)
+    found = fuse(copy.deepcopy(module).to(device), texts.to(device), images.to(device))
+    for name in ("text", "image", "pooled"):
+        ours, theirs = getattr(found, name), getattr(wanted, name)
+        assert ours.device.type == device
+        assert ours.shape == theirs.shape
+        if device != "meta":
+            close(ours.cpu(), theirs, atol=1e-4)
+
+
+@every_model
 @pytest.mark.parametrize("last", ["first", "text", "image"])
 def test_asking_for_less_gives_the_same_numbers(config: Any, last: str) -> None:
     module, texts = tiny_fusion.module(config), tiny_fusion.texts()

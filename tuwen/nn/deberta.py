@@ -150,7 +150,10 @@ def state_of(*weights: Tensor) -> tuple[object, ...] | None:
     """
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return None
-    if torch.is_autocast_enabled(weights[0].device.type) or any(weight.is_inference() for weight in weights):
+    kind = weights[0].device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return None
+    if any(weight.is_inference() for weight in weights):
         return None
     return tuple((weight.data_ptr(), weight._version, weight.dtype, weight.device) for weight in weights)
 
