@@ -134,8 +134,8 @@ def test_pictures_of_any_size_are_embedded_each_as_if_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "size", "said"),
     [
-        ("vle", 4, r"image_size is 4: it must be at least one patch \(8 pixels\), or 'any'"),
-        ("bridgetower", "all", "image_size is 'all': it must be at least one patch"),
+        ("vle", 4, "image_size is 4: it must be at least 8 pixels$"),
+        ("bridgetower", "all", "image_size is 'all': it must be at least 8 pixels, or 'any'"),
         ("vle", "any", "image_size is 'any', but the models of this family take one size"),
     ],
 )

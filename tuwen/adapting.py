@@ -18,6 +18,8 @@ from tuwen.processing.processor import Processor
 
 log = logging.getLogger(__name__)
 
+POSITIONS = "image.positions"
+
 
 def with_heads(
     module_of: ModuleType, ours: Mapping[str, Tensor], sizes: Any, heads: Sequence[str], name: str
@@ -49,21 +51,24 @@ def at_size(
 ) -> tuple[dict[str, Tensor], Any, Processor]:
     """Tensors, sizes and processor for pictures of another size, or of any. UsageError where the model takes none."""
     image = sizes.image
-    if not hasattr(image, "any_size"):
-        raise UsageError("image_size can be changed in models with a vision transformer only")
+    if not hasattr(image, "smallest"):
+        raise UsageError("image_size can be changed in models with a vision transformer or an EfficientNet only")
+    if "image" not in getattr(sizes, "towers", ("image",)):
+        raise UsageError("image_size is for pictures, and these weights are of a text tower alone: leave it out")
     if image_size == "any":
         if not getattr(module_of, "ANY_SIZE", False):
             raise UsageError("image_size is 'any', but the models of this family take one size: pass its pixels")
         sizes = dataclasses.replace(sizes, image=dataclasses.replace(image, any_size=True))
         return dict(ours), sizes, dataclasses.replace(processor, image=processor.image.uncropped())
-    if not isinstance(image_size, int) or image_size < image.patch_size:
-        raise UsageError(
-            f"image_size is {image_size!r}: it must be at least one patch ({image.patch_size} pixels), or 'any'"
-        )
+    if not isinstance(image_size, int) or image_size < image.smallest:
+        every = ", or 'any'" if getattr(module_of, "ANY_SIZE", False) else ""
+        raise UsageError(f"image_size is {image_size!r}: it must be at least {image.smallest} pixels{every}")
     resized = dataclasses.replace(image, image_size=image_size)
-    positions = resize_grid(ours["image.positions"], resized.side, align_corners=module_of.ALIGN_CORNERS)
+    changed = dict(ours)
+    if POSITIONS in ours:  # a convolutional network has none
+        changed[POSITIONS] = resize_grid(ours[POSITIONS], resized.side, align_corners=module_of.ALIGN_CORNERS)
     processor = dataclasses.replace(processor, image=processor.image.at_size(image_size))
-    return {**ours, "image.positions": positions}, dataclasses.replace(sizes, image=resized), processor
+    return changed, dataclasses.replace(sizes, image=resized), processor
 
 
 def with_answers(sizes: Any, answers: str | Path | Sequence[str] | Mapping[Any, Any]) -> Any:

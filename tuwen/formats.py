@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import Tensor
 
 from tuwen import checkpoint, models
-from tuwen.errors import TuwenError, UsageError
-from tuwen.loading import find, read, recognise, sizes_of, take_apart, to_ours
-from tuwen.writing import write_original, write_own, write_transformers
+from tuwen.errors import CheckpointError, TuwenError, UsageError
+from tuwen.loading import TOWERS, beside, empty, find, read, recognise, sizes_of, take_apart, to_ours
+from tuwen.writing import write_original, write_own, write_paddlenlp, write_transformers
 
-WRITERS = {"tuwen": write_own, "transformers": write_transformers, "original": write_original}
+WRITERS = {
+    "tuwen": write_own,
+    "transformers": write_transformers,
+    "paddlenlp": write_paddlenlp,
+    "original": write_original,
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class Description:
     kind, container, detail: as `checkpoint.look` says; reason: why it cannot be used, "" where it can.
     family, format, variant: what it is a model of, where that is recognised; sizes: the model's own config; heads: of
     the file, with the widths of their layers; answers: how many are named; tasks: what the model can do.
-    parameters: numbers in its tensors; dtypes: tensors of each type; dropped: names that loading leaves out.
+    parameters: numbers in its tensors; dtypes: tensors of each type; dropped: names that loading leaves out; momentum:
+    whether it holds copies of the encoders that `tuwen.load(momentum=True)` takes in their place.
     """
 
     path: str
@@ -43,6 +50,7 @@ class Description:
     tensors: int = 0
     dtypes: Mapping[str, int] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    momentum: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -51,8 +59,15 @@ class Description:
         return not self.reason
 
 
-def describe(path: str | Path, config: str | Path | Mapping[str, Any] | None = None) -> Description:
-    """What this file or folder is; never raises for what it finds there."""
+def describe(
+    path: str | Path,
+    config: str | Path | Mapping[str, Any] | None = None,
+    tokenizer: str | Path | None = None,
+) -> Description:
+    """What this file or folder is; never raises for what it finds there.
+
+    tokenizer: its folder, whose config.json tells sizes of the text tower that some files do not.
+    """
     path = Path(path)
     seen = checkpoint.look(path)
     known: dict[str, Any] = {"path": str(path), "kind": seen.kind, "container": seen.container, "detail": seen.detail}
@@ -65,9 +80,13 @@ def describe(path: str | Path, config: str | Path | Mapping[str, Any] | None = N
         family, form = recognise(tensors, source)
         known |= {"family": family, "format": form}
         module_of = models.family(family)
-        sizes = sizes_of(module_of, form, config, source, tensors, extra)
+        known["momentum"] = _has_momentum(module_of, tensors)
+        sizes = sizes_of(module_of, form, config, source, tensors, extra, beside(tokenizer))
         ours, dropped = to_ours(tensors, module_of, form, sizes)
+        empty(module_of, sizes, ours, source.weights.name)
         told = module_of.config_to_dict(sizes)
+        for absent in set(TOWERS) - set(getattr(sizes, "towers", TOWERS)):
+            del told[absent]
         known |= {
             "parameters": parameters(ours),
             "dropped": tuple(dropped),
@@ -80,6 +99,13 @@ def describe(path: str | Path, config: str | Path | Mapping[str, Any] | None = N
         return Description(**known)
     except TuwenError as error:
         return Description(**known, reason=str(error))
+
+
+def _has_momentum(module_of: ModuleType, tensors: Mapping[str, Tensor]) -> bool:
+    try:
+        return hasattr(module_of, "momentum") and bool(module_of.momentum(tensors))
+    except CheckpointError:
+        return False
 
 
 def parameters(ours: Mapping[str, Tensor]) -> int:
@@ -102,13 +128,17 @@ def convert(
     to: str = "tuwen",
     tokenizer: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
+    momentum: bool = False,
+    tower: str | None = None,
 ) -> Converted:
     """Write a model in another format: tensors keep their bits and types, only names and orientation change.
 
-    source: whatever `tuwen.load` takes. to: "tuwen" and "transformers" write a folder; "original" writes what the
-    family's own code reads: for Chinese-CLIP a .pt file with vocab.txt beside it (and a folder model_configs, where the
-    file alone would not tell the sizes), for BridgeTower and METER a .ckpt file with RoBERTa's files beside it, for VLE
-    a folder, the same as "transformers".
+    source: whatever `tuwen.load` takes; tokenizer, config, momentum and tower are as there. to: "tuwen", "transformers"
+    and "paddlenlp" (ERNIE-ViL 2.0) write a folder; "original" writes what the family's own code reads: for Chinese-CLIP
+    a .pt file with vocab.txt beside it (and a folder model_configs, where the file alone would not tell the sizes), for
+    BridgeTower and METER a .ckpt file with RoBERTa's files beside it, for VLE a folder, the same as "transformers", for
+    ERNIE-ViL 2.0 the research release's .pdparams file with vocab.txt and the JSON file of its text tower, for BriVL a
+    .pth file with its YAML configuration and the text encoder's config.json and vocab.txt.
 
     Where the other format cannot say exactly what this model computes, but nearly, it is written all the same, and
     `notes` say how far its scores are off; CheckpointError for a model that the format has no place for. UsageError
@@ -119,7 +149,7 @@ def convert(
     destination = Path(destination)
     if destination.exists():
         raise UsageError(f"{destination} exists already: choose another place, or remove it first")
-    parts = take_apart(find(source), tokenizer, config)
+    parts = take_apart(find(source), tokenizer, config, momentum, tower)
     origin = Path(tokenizer) if tokenizer is not None else parts.source.folder
     written = WRITERS[to](parts, destination, origin)
     return Converted(tuple(written.files), (*parts.dropped, *written.dropped), tuple(written.notes))

@@ -19,7 +19,7 @@ from tuwen.checkpoint import bare, strip_prefix
 from tuwen.errors import CheckpointError, InputError, TuwenError, UsageError
 from tuwen.model import Model, torch_dtype
 from tuwen.processing.processor import Processor
-from tuwen.processing.tokenizer import Tokenizer, open_tokenizer
+from tuwen.processing.tokenizer import NoTokenizer, Tokenizer, open_tokenizer
 from tuwen.saving import CONFIG
 from tuwen.sources import Source as Source
 from tuwen.sources import find as find
@@ -29,6 +29,7 @@ from tuwen.sources import read_json
 log = logging.getLogger(__name__)
 
 ROUNDINGS = ("exact", "half")
+TOWERS = ("image", "text")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def load(
     answers: str | Path | Sequence[str] | Mapping[Any, Any] | None = None,
     image_size: int | str | None = None,
     text_eps: float | None = None,
+    momentum: bool = False,
+    tower: str | None = None,
 ) -> Model:
     """A model ready for use.
 
@@ -88,9 +91,10 @@ def load(
     them: a list, {answer: number}, or a JSON file of either.
     image_size: the length of a picture's edge in pixels, where it shall not be the checkpoint's: positions are
     interpolated as the originals do. "any" takes every picture in its own shape (BridgeTower).
-
     text_eps: epsilon of the text tower's norms instead of the config's. PaddleNLP from version 2.6 runs ERNIE-ViL 2.0
     with 1e-12, whatever its config says.
+    momentum: take the slowly moving copies of the encoders that a file of BriVL's training holds, not the encoders.
+    tower: "image" or "text" loads that tower of a two-tower file alone (BriVL); pictures need no tokenizer.
 
     Raises ModelNotFound (nothing of that name), CheckpointError (a file that cannot be read or lacks tensors),
     UsageError.
@@ -98,7 +102,7 @@ def load(
     torch_dtype(dtype)
     if rounding not in ROUNDINGS:
         raise UsageError(f"rounding is {rounding!r}: it must be one of {', '.join(ROUNDINGS)}")
-    parts = take_apart(find(name), tokenizer, config)
+    parts = take_apart(find(name), tokenizer, config, momentum, tower)
     module_of, sizes, ours, processor = parts.module_of, parts.sizes, parts.tensors, parts.processor
     label = parts.source.weights.name
     if rounding == "half":
@@ -119,22 +123,53 @@ def load(
     return Model(parts.family, module, processor, module_of.variant_of(sizes), parts.languages, device, dtype)
 
 
-def take_apart(source: Source, tokenizer: str | Path | Tokenizer | None = None, config: Any = None) -> Parts:
+def take_apart(
+    source: Source,
+    tokenizer: str | Path | Tokenizer | None = None,
+    config: Any = None,
+    momentum: bool = False,
+    tower: str | None = None,
+) -> Parts:
     """Everything of a model but the module; arguments and errors as of `load`."""
     tensors, extra = read(source)
     family, form = recognise(tensors, source)
     module_of = models.family(family)
+    tensors = chosen(module_of, family, tensors, momentum, tower)
     sizes = sizes_of(module_of, form, config, source, tensors, extra, beside(tokenizer))
+    if tower is not None:
+        sizes = module_of.of_tower(sizes, tower)
     ours, dropped = to_ours(tensors, module_of, form, sizes)
     if form == "tuwen":
         if tokenizer is not None:
             raise UsageError(f"{source.folder} was saved by tuwen and has its own tokenizer: leave out tokenizer=")
         processor = Processor.load(source.folder)
+        processor = processor if takes_texts(sizes) else dataclasses.replace(processor, tokenizer=NoTokenizer())
     else:
-        words = find_tokenizer(tokenizer, source, module_of.tokenizer_style(form))
+        needed = tokenizer is not None or takes_texts(sizes)
+        words = find_tokenizer(tokenizer, source, module_of.tokenizer_style(form)) if needed else NoTokenizer()
         processor = module_of.processor(form, sizes, words, preprocessor(source), extra)
     check_vocabulary(processor, sizes.text.vocabulary)
     return Parts(family, form, sizes, ours, processor, source, tuple(dropped))
+
+
+def chosen(
+    module_of: ModuleType, family: str, tensors: Mapping[str, Tensor], momentum: bool, tower: str | None
+) -> dict[str, Tensor]:
+    """The tensors that are asked for. UsageError where the family knows no such choice, CheckpointError for a file
+    that does not hold them."""
+    if momentum and not hasattr(module_of, "momentum"):
+        raise UsageError(f"momentum is for files of BriVL's training: {family} has no such copies, leave it out")
+    if tower is not None and not hasattr(module_of, "one_tower"):
+        raise UsageError(f"tower is for BriVL, whose towers come alone too: {family} is loaded whole, leave it out")
+    if tower not in (None, *TOWERS):
+        raise UsageError(f"tower is {tower!r}: it must be one of {', '.join(TOWERS)}")
+    found = module_of.momentum(tensors) if momentum else dict(tensors)
+    return found if tower is None else module_of.one_tower(found, tower)
+
+
+def takes_texts(sizes: Any) -> bool:
+    """Whether the model has a text tower: every one has, unless its config names the towers that are there."""
+    return "text" in getattr(sizes, "towers", TOWERS)
 
 
 def read(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -268,6 +303,13 @@ def preprocessor(source: Source) -> dict[str, Any] | None:
 
 def assemble(module_of: Any, sizes: Any, ours: Mapping[str, Tensor], name: str) -> nn.Module:
     """A module of these sizes that holds these tensors. CheckpointError names the shapes that differ."""
+    module = empty(module_of, sizes, ours, name)
+    module.load_state_dict({name: tensor.contiguous() for name, tensor in ours.items()}, assign=True)
+    return module
+
+
+def empty(module_of: Any, sizes: Any, ours: Mapping[str, Tensor], name: str) -> nn.Module:
+    """The same without the tensors, on the meta device: only their shapes are looked at."""
     try:
         with torch.device("meta"):
             module: nn.Module = module_of.build(sizes)
@@ -279,7 +321,6 @@ def assemble(module_of: Any, sizes: Any, ours: Mapping[str, Tensor], name: str) 
     problem = keymap.describe_mismatch(shapes_of(ours), wanted)
     if problem:
         raise CheckpointError(f"{name} does not fit the sizes of its config: {problem}")
-    module.load_state_dict({name: tensor.contiguous() for name, tensor in ours.items()}, assign=True)
     return module
 
 

@@ -111,7 +111,8 @@ class Model:
         found = heads_found(self.family, self.module)
         heads = f" (the heads that it has: {', '.join(found)})" if found else ""
         able = ", ".join(models.able(task))
-        raise UnsupportedTask(f"{self.name} cannot {task}: {own}; these can: {able}{heads}")
+        others = f"these can: {able}" if able else "models that were trained for it can, no published name is one"
+        raise UnsupportedTask(f"{self.name} cannot {task}: {own}; {others}{heads}")
 
     # -- features ----------------------------------------------------------------------------------------------------
 
@@ -127,8 +128,9 @@ class Model:
         """Pictures -> features (N, E), float32 on the CPU, of unit length unless normalize=False.
 
         images: a path, the bytes of a file, a PIL picture, a uint8 array (H, W, 3) or (H, W), or a list of these.
-        boxes: for each picture the boxes of its objects, left, top, right, bottom in its pixels, best first, or None;
-        for models that look at regions (BriVL).
+        boxes: for each picture the boxes of its objects, left, top, right, bottom in its pixels, best first, [] for
+        the whole picture alone, or None for what the model takes without boxes, which may be a grid; for models that
+        look at regions (BriVL).
         `workers` threads decode ahead of the tower. A picture that cannot be read is an InputError that names it;
         `embed_images` skips and reports.
         """
@@ -199,9 +201,11 @@ class Model:
         if boxes is None:
             return None
         sizes = self.towers.config
+        if boxes[number] is None:
+            return sizes.usual_boxes(sizes.image.image_size).numpy()
         name = f"the boxes of picture {number + 1}"
-        asked = read_boxes([] if boxes[number] is None else boxes[number], name)
-        return fitted(asked, *size_of(picture), sizes.image.image_size, sizes.boxes, name=name)
+        asked = read_boxes(boxes[number], name)
+        return fitted(asked, *size_of(picture), sizes.image.image_size, sizes.boxes, check=True, name=name)
 
     @torch.no_grad()  # not inference mode: a user may train on these features
     def _encode_pixels(self, ready: Sequence[tuple[Tensor, Any]], normalize: bool) -> Tensor:
@@ -399,6 +403,25 @@ class Model:
 
         self.need("choose")
         return choose(self, image, question, choices, boxes, objects, answer, mapping)
+
+    def entail(self, images: Picture | Sequence[Picture] | State, texts: str | Sequence[str] | State) -> Tensor:
+        """(N, 3) float32: probabilities that a picture contradicts a text, leaves it open, and entails it.
+
+        One picture and any number of texts, one text and any number of pictures, or as many of both, in pairs.
+        """
+        from tuwen.tasks.entail import entail
+
+        self.need("entail")
+        return entail(self, as_items(images), as_items(texts))
+
+    def pair(
+        self, first: Picture | Sequence[Picture], second: Picture | Sequence[Picture], texts: str | Sequence[str]
+    ) -> Tensor:
+        """(N,) float32: probabilities that text i is true of its two pictures, the left one first."""
+        from tuwen.tasks.pair import pair
+
+        self.need("pair")
+        return pair(self, as_list(first), as_list(second), as_list(texts))
 
     # -- files --------------------------------------------------------------------------------------------------------
 

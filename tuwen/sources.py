@@ -13,7 +13,10 @@ import yaml
 
 from tuwen import checkpoint, hub, models
 from tuwen.errors import CheckpointError, InputError, ModelNotFound
+from tuwen.models.brivl.settings import BASE_FILE, read_yaml
 from tuwen.saving import CONFIG, WEIGHTS
+
+OLD_CONFIG = "model_config.json"  # of PaddleNLP's folders until it took config.json over from transformers
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,8 @@ def _folder_source(folder: Path, name: str = "") -> Source:
             or f"{folder} has no weights that can be read: expected model.safetensors, pytorch_model.bin, one .pt or "
             ".ckpt file, or a DeepSpeed folder"
         )
-    config = folder / CONFIG
-    settings = read_config(config) if config.is_file() else None
-    return Source(weights, folder, name, settings=settings)
+    found = [folder / file for file in (CONFIG, OLD_CONFIG) if (folder / file).is_file()]
+    return Source(weights, folder, name, settings=read_config(found[0]) if found else None)
 
 
 def _file_source(path: Path) -> Source:
@@ -95,7 +97,7 @@ def _file_source(path: Path) -> Source:
         return Source(path, path.parent, settings=read_config(configs))
     source = Source(path, path.parent)
     # What lies beside a .pt may be another format's: such files tell their sizes themselves.
-    if config.is_file() and path.suffix in (".safetensors", ".bin", ".json", ".ckpt"):
+    if config.is_file() and path.suffix in (".safetensors", ".bin", ".json", ".ckpt", ".pdparams"):
         source = replace(source, settings=read_config(config))
     return replace(source, settings=None) if source.is_own and path.name != WEIGHTS else source
 
@@ -126,4 +128,6 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read as {kind}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {kind} {type(content).__name__}, expected an object of settings")
+    if kind == "YAML" and BASE_FILE in content:
+        return read_yaml(path)
     return content

@@ -83,10 +83,12 @@ def test_without_a_configuration_it_is_as_published() -> None:
 
 
 def test_the_text_encoders_config_may_be_given_in_its_place() -> None:
-    short = {"MODEL": {"MAX_TEXT_LEN": 12}}
+    short: dict[str, Any] = {"MODEL": {"MAX_TEXT_LEN": 12}}
     found = brivl.read_sizes("original", {**BERT, "hidden_act": "relu"}, {**SHAPES}, {}, None)
     assert found.text.activation == "relu"
     assert brivl.read_sizes("original", None, SHAPES, {}, BERT).image_layers == 2
+    assert brivl.read_sizes("original", short, SHAPES, {}, BERT).context_length == 12
+    short["MODEL"]["CNN"] = "tf_efficientnet_b5_ns"
     with pytest.raises(UsageError, match="CNN is tf_efficientnet_b5_ns, the weights are of another network"):
         brivl.read_sizes("original", short, SHAPES, {}, BERT)
 

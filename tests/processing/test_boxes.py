@@ -81,14 +81,23 @@ def test_the_first_boxes_are_kept_up_to_a_number_that_counts_the_whole_picture()
         fitted(many, 30, 40, 40, length=0)
 
 
-@pytest.mark.parametrize(
-    "box", [[9, 0, 5, 9], [0, 9, 5, 9], [-1, 0, 5, 9], [0, -0.5, 5, 9], [0, 0, 41, 9], [0, 0, 5, 31]], ids=str
-)
-def test_odd_boxes_are_kept_unless_they_are_to_be_checked(box: list[float]) -> None:
+OUTSIDE = ([-2, 0, 5, 9], [0, -1.5, 5, 9], [0, 0, 42, 9], [0, 0, 5, 31.5], [50, 50, 60, 60], [60, 0, 5, 9])
+ODD = ([9, 0, 5, 9], [0, 9, 5, 9], [5, 5, 5, 5], [-1, -0.5, 41, 31])
+
+
+@pytest.mark.parametrize("box", OUTSIDE, ids=str)
+def test_a_box_outside_the_picture_is_kept_unless_it_is_to_be_checked(box: list[float]) -> None:
     boxes = read_boxes([[0, 0, 40, 30], box])
     assert fitted(boxes, 30, 40, 40)[1, 0] == box[0]
-    with pytest.raises(InputError, match=r"line 4: box 2 is \(.*\), expected left < right .* inside 40 x 30 pixels"):
+    with pytest.raises(InputError, match=r"line 4: box 2 of 2 is \(.*\), outside the picture of 40 x 30 pixels"):
         fitted(boxes, 30, 40, 40, check=True, name="line 4")
+    assert len(fitted(boxes, 30, 40, 40, length=2, check=True)) == 2  # one that is not looked at does no harm
+
+
+@pytest.mark.parametrize("box", ODD, ids=str)
+def test_a_reversed_or_empty_box_and_one_beyond_the_edge_by_a_pixel_are_taken(box: list[float]) -> None:
+    boxes = read_boxes([box])
+    assert fitted(boxes, 30, 40, 40, check=True).tolist() == fitted(boxes, 30, 40, 40).tolist()
 
 
 def test_a_batch_is_padded_behind_and_the_mask_says_so() -> None:
@@ -106,7 +115,7 @@ def test_pictures_without_boxes_may_be_among_others_and_errors_say_which_picture
     assert mask.sum(1).tolist() == [3, 1, 1] and boxes[1, 0].tolist() == [0, 0, 40, 40]
     with pytest.raises(InputError, match="boxes of picture 2 of 2: box 1 is"):
         prepare([[], [[1, 2]]], [(30, 40)] * 2, 40)
-    with pytest.raises(InputError, match=r"boxes of picture 1 of 1: box 1 is \(0, 0, 10, 20\)"):
+    with pytest.raises(InputError, match=r"boxes of picture 1 of 1: box 1 of 2 is \(0, 0, 10, 20\)"):
         prepare([BOXES], [(10, 10)], 40, check=True)
     with pytest.raises(UsageError, match="boxes for 1 of 2 pictures"):
         prepare([BOXES], [(30, 40)] * 2, 40)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,25 @@ def test_a_bad_picture_comes_as_its_error(workers: int, tmp_path: Path) -> None:
     assert [isinstance(pixels, InputError) for pixels in results] == [False, True, True, False]
     assert str(results[1]).startswith("picture 2 of 4 (bytes) is not a picture")
     assert str(results[2]) == f"{tmp_path / 'none.png'} does not exist"
+
+
+class Table(Sequence[bytes]):
+    """Three pictures, of which the second has gone."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, place: Any) -> Any:
+        if place == 1:
+            raise InputError("row 2 is gone")
+        return encoded(smooth(16, 16), "JPEG")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_sequence_cannot_give_is_the_error_of_that_picture(workers: int) -> None:
+    results = [pixels for _, pixels in prepared(Table(), PIPELINE, workers)]
+    assert [isinstance(pixels, InputError) for pixels in results] == [False, True, False]
+    assert str(results[1]) == "row 2 is gone"
 
 
 def test_only_a_few_pictures_are_read_ahead() -> None:

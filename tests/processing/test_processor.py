@@ -12,11 +12,11 @@ import torch
 
 from tests.processing import pieces, test_byte_bpe
 from tests.processing.pictures import noise
-from tuwen.errors import InputError, UsageError
+from tuwen.errors import InputError, UnsupportedTask, UsageError
 from tuwen.processing.byte_bpe import ByteBPE
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.processor import Processor
-from tuwen.processing.tokenizer import open_tokenizer
+from tuwen.processing.tokenizer import NoTokenizer, open_tokenizer
 from tuwen.processing.unigram import Unigram
 from tuwen.processing.wordpiece import WordPiece
 
@@ -163,3 +163,15 @@ def test_files_that_are_not_a_processor_are_named(processor: Processor, tmp_path
         (tmp_path / "preprocessor.json").write_text(content)
         with pytest.raises(InputError, match=r"preprocessor\.json is not what tuwen writes"):
             Processor.load(tmp_path)
+
+
+def test_a_processor_of_pictures_alone_is_saved_without_a_tokenizer_and_refuses_texts(tmp_path: Path) -> None:
+    alone = Processor(NoTokenizer(), ImagePipeline((8, 8)))
+    alone.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["preprocessor.json"]
+    again = Processor.load(tmp_path)
+    assert again.fingerprint() == alone.fingerprint()
+    assert torch.equal(again.images([noise(9, 7)]).pixels, alone.images([noise(9, 7)]).pixels)
+    for ask in (lambda: again.texts(["猫"]), lambda: again.tokenizer.tokens("猫"), lambda: again.tokenizer.decode([1])):
+        with pytest.raises(UnsupportedTask, match="takes pictures alone"):
+            ask()

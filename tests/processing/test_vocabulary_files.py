@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tuwen.processing import sentencepiece
-from tuwen.processing.tokenizer import Tokenizer, open_tokenizer
+from tuwen.processing.tokenizer import NoTokenizer, Tokenizer, open_tokenizer
 from tuwen.processing.vocabulary_files import model_file, published_files
 from tuwen.processing.wordpiece import WordPiece
 
@@ -85,3 +85,45 @@ def test_the_longest_text_is_said_where_there_is_one() -> None:
     assert settings["model_max_length"] == 512
     settings = json.loads(published_files(open_tokenizer(BYTE_BPE))["tokenizer_config.json"])
     assert settings["model_max_length"] > 10**20
+
+
+# -- ERNIE-ViL 2.0 ----------------------------------------------------------------------------------------------------
+
+ENTRIES = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "$", "a", "##b", "猫", "$", "¥", "[UNK]"]  # "$" twice, as published
+
+
+def numbered() -> bytes:
+    return "\n".join(f"{entry}\t{number}" for number, entry in enumerate(ENTRIES)).encode()
+
+
+def plain() -> bytes:
+    return "".join(f"{entry}\n" for entry in ENTRIES).encode()
+
+
+@pytest.mark.parametrize(("style", "content"), [("ernie", numbered()), ("paddlenlp", plain())])
+def test_ernies_vocabulary_is_written_numbered_for_the_release_and_plain_for_the_port(
+    style: str, content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "vocab.txt").write_bytes(content)
+    tokenizer = open_tokenizer(tmp_path, style)
+    for source in (tmp_path, tmp_path / "vocab.txt", None):
+        assert published_files(tokenizer, "original", source=source) == {"vocab.txt": numbered()}
+        files = published_files(tokenizer, "paddlenlp", source=source)
+        assert files["vocab.txt"] == plain()
+    assert json.loads(files["special_tokens_map.json"])["unk_token"] == "[UNK]"
+    assert json.loads(files["tokenizer_config.json"])["tokenizer_class"] == "ErnieViLTokenizer"
+
+
+@pytest.mark.parametrize("style", ["ernie", "paddlenlp"])
+def test_an_entry_that_our_own_file_forgot_changes_no_id(style: str, tmp_path: Path) -> None:
+    tokenizer = WordPiece(ENTRIES, style)
+    tokenizer.save(tmp_path / "tokenizer.json")
+    own = open_tokenizer(tmp_path / "tokenizer.json")
+    for form in ("original", "paddlenlp"):
+        again = open_tokenizer(written(own, tmp_path / form, form), style)
+        assert again.fingerprint() == tokenizer.fingerprint()
+        assert again.ids(["$ a猫 [UNK] ab"]) == tokenizer.ids(["$ a猫 [UNK] ab"])
+
+
+def test_where_there_is_no_tokenizer_nothing_is_written() -> None:
+    assert not published_files(NoTokenizer(), "original")

@@ -17,9 +17,10 @@ from tests.models.tiny_towers import save_brivl, save_ernie
 from tuwen.errors import InputError
 from tuwen.loading import load
 from tuwen.model import Model
+from tuwen.models.ernie_vil2.reference import epsilon
 from tuwen.nn.heads import unit
 from tuwen.processing.boxes import prepare
-from tuwen.types import Images
+from tuwen.types import Images, Texts
 from tuwen.verify.case import open_case
 from tuwen.verify.recorded import verify
 
@@ -105,6 +106,42 @@ def test_boxes_of_a_jsonl_and_the_first_rows_of_large_stages_are_compared(region
     rule = "per tensor: max|got - expected| <= atol + rtol * max|expected|"
     folder = recorded(tmp_path, tensors, family="brivl", data="data.jsonl", tolerance_rule=rule)
     report = verify(regions, open_case(folder))
+    assert report.ok, report
+    assert {stage.name for stage in report.stages} == tensors.keys()
+
+
+def test_stages_at_another_epsilon_are_recomputed_with_it(ernie: Model, tmp_path: Path) -> None:
+    ids = ernie.processor.texts(TEXTS, 9).ids
+    pixels = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    text: Any = ernie.module.text
+    with epsilon(text, 1e-3), torch.no_grad():
+        other = unit(ernie.towers.encode_text(Texts(ids, ids != 0)))
+        logits = ernie.logit_scale * other @ unit(ernie.towers.encode_image(Images(pixels))).T
+    tensors = {"input_ids": ids, "pixel_values": pixels}
+    tensors |= {"text.embed.eps1e-3": other, "logits_per_text.eps1e-3": logits}
+    report = verify(ernie, open_case(recorded(tmp_path, tensors, family="ernie_vil")))
+    assert report.ok, report
+    assert {stage.name for stage in report.stages} == tensors.keys()
+    assert text.embeddings.norm.eps == 1e-5
+
+
+def test_texts_padded_to_other_lengths_are_recomputed_at_those(regions: Model, tmp_path: Path) -> None:
+    pictures = sorted(save_pictures(tmp_path / "images", 2).iterdir())
+    image = regions.encode_image(pictures)
+    module: Any = regions.module
+    tensors: dict[str, Tensor] = {}
+    for length in (9, 20):  # the model's own is 16
+        texts = regions.processor.texts(TEXTS, length if length < 16 else None)
+        ids = torch.nn.functional.pad(texts.ids, (0, length - texts.ids.shape[1]))
+        module.text.length = length
+        features = unit(module.encode_text(Texts(ids, ids != 0))).detach()
+        tensors |= {f"text_features.{length}": features, f"similarity.{length}": image @ features.T}
+        tensors |= {f"input_ids.{length}": ids, f"text_len.{length}": (ids != 0).sum(1)}
+    module.text.length = 16
+    names = [path.name for path in pictures]
+    report = verify(
+        regions, open_case(recorded(tmp_path, tensors, family="brivl", kind="nmi_grid", texts=TEXTS, images=names))
+    )
     assert report.ok, report
     assert {stage.name for stage in report.stages} == tensors.keys()
 

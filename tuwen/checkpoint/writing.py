@@ -54,21 +54,25 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def write_original(path: Path | str, tensors: Mapping[str, Tensor], extra: Mapping[str, Any] | None = None) -> None:
+def write_original(
+    path: Path | str, tensors: Mapping[str, Tensor], extra: Mapping[str, Any] | None = None, place: str = "state_dict"
+) -> None:
     """Write torch's own container: {"epoch", "step", "name", ...extra, "state_dict"}.
 
     If `extra` is None, a bare state dict, as Hugging Face's pytorch_model.bin is.
-    extra: plain data only, so that every loader that refuses code can read the file.
+    extra: plain data only, so that every loader that refuses code can read the file. place: the key of the tensors; of
+    another than "state_dict" nothing but `extra` is beside it.
     Raises CheckpointError, leaving what was there, if anything cannot be written.
     """
     path = Path(path)
     alone = _alone(tensors)
     content: dict[str, Any] = dict(alone)
     if extra is not None:
-        if "state_dict" in extra:
-            raise CheckpointError("extra has a 'state_dict' of its own: pass the tensors as tensors")
+        if place in extra:
+            raise CheckpointError(f"extra has a {place!r} of its own: pass the tensors as tensors")
         _check_plain(extra, "extra")
-        content = {"epoch": 0, "step": 0, "name": "", **extra, "state_dict": alone}
+        begin = {"epoch": 0, "step": 0, "name": ""} if place == "state_dict" else {}
+        content = {**begin, **extra, place: alone}
     with replacing(path) as temporary, temporary.open("xb") as file:
         torch.save(content, file)  # to a file object: from a path it would put the temporary name into the archive
 
@@ -129,10 +133,10 @@ def write_safetensors(
     with replacing(path) as temporary, temporary.open("xb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name in names:
-            file.write(_bytes(tensors[name]))
+            file.write(bytes_of(tensors[name]))
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def bytes_of(tensor: Tensor) -> memoryview:
     """The numbers of a tensor in row-major order."""
     numbers = tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
     return memoryview(numbers.numpy())  # type: ignore[arg-type]  # a buffer, which mypy only learns in Python 3.12
@@ -147,5 +151,5 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(f"{name}\0{str(tensor.dtype).removeprefix('torch.')}\0{list(tensor.shape)}\0".encode())
-        total.update(_bytes(tensor))
+        total.update(bytes_of(tensor))
     return total.hexdigest()

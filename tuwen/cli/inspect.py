@@ -49,7 +49,7 @@ def command(
         return
     from tuwen.formats import describe
 
-    found = describe(path, config)
+    found = describe(path, config, tokenizer)
     facts = _everything(found) if as_json else _facts(found)
     if fingerprint and found.usable:
         from tuwen.cli.ready import ready
@@ -78,11 +78,13 @@ def _facts(found: Description) -> dict[str, str]:
         "tasks": ", ".join(found.tasks),
         "parameters": f"{found.parameters:,}" if found.parameters else "",
         "tensors": f"{found.tensors:,}" if found.tensors else "",
+        "momentum": "copies of the encoders, for load(momentum=True)" if found.momentum else "",
         "types": ", ".join(f"{count:,} {dtype}" for dtype, count in found.dtypes.items()),
     }
     for name, size in found.sizes.items():
-        inner = ", ".join(f"{key} {value}" for key, value in size.items()) if isinstance(size, dict) else str(size)
-        facts[f"sizes: {name}"] = inner
+        if isinstance(size, dict):
+            facts[f"sizes: {name}"] = _sizes(size)
+    facts["sizes"] = _sizes({name: size for name, size in found.sizes.items() if not isinstance(size, dict)})
     if found.dropped:
         more = len(found.dropped) - SHOWN
         facts["left out"] = ", ".join(found.dropped[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
@@ -90,6 +92,12 @@ def _facts(found: Description) -> dict[str, str]:
     settings = _count(found.extra.get("hyper_parameters", {}))
     facts["settings"] = f"{settings:,} of the training run; --json shows them" if settings else ""
     return {name: value for name, value in facts.items() if value}
+
+
+def _sizes(sizes: dict[str, Any]) -> str:
+    """A list is written without its brackets and quotes."""
+    shown = {name: " ".join(map(str, size)) if isinstance(size, list) else str(size) for name, size in sizes.items()}
+    return ", ".join(f"{name} {size}" for name, size in shown.items())
 
 
 def _count(value: Any) -> int:

@@ -69,14 +69,16 @@ def _with_tuples(value: Any) -> Any:
 class OriginalFile:
     """What a family's own code expects of a weight file: its ending, and what is in it or beside it but the tensors.
 
-    content: plain data in the file; settings: what a reader takes for its description, None where the tensors tell
-    enough; text: the text tower's own config.json, where that family has one; beside: files as JSON, by their names;
-    notes: what the family's own code will do otherwise than the model did here, one sentence each.
+    content: plain data in the file, None where the tensors alone are the file; place: the key of the tensors among it,
+    in torch's container; settings: what a reader takes for its description, None where the tensors tell enough; text:
+    the text tower's own config.json, where that family has one; beside: files as JSON or YAML, by their names; notes:
+    what the family's own code will do otherwise than the model did here, one sentence each.
     """
 
     suffix: str
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] | None
     settings: Mapping[str, Any] | None = None
     text: Mapping[str, Any] | None = None
     beside: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    place: str = "state_dict"

@@ -15,6 +15,7 @@ from tuwen.errors import InputError, UsageError
 Corners = np.ndarray[Any, np.dtype[Any]]  # (n, 4): left, top, right, bottom in pixels
 
 LENGTH = 37  # places for boxes in the published configuration, the whole picture's included
+OVERHANG = 1.0  # pixels that a detector's rounding may put a box beyond the edge
 KEY = "bbox"  # of boxes in a file of the detector, and in a row of the original's jsonl
 
 
@@ -82,28 +83,30 @@ def fitted(
     """Boxes (n, 4) of a picture of that height and width, in the pixels of the resized one, float32 (m, 4).
 
     The first `length` - 1 are kept, best first as a detector gives them; the whole picture follows, so m is at most
-    `length`. As in the original a box may be reversed, empty or outside, where there is nothing to see.
+    `length`. As in the original a box may be reversed or empty, and what lies outside the picture is seen as zeros.
 
-    check: InputError, with `name`, for such a box instead.
+    check: InputError, with `name`, for a box that reaches more than a pixel out of the picture, as those of another
+    picture, or of another size of it, do.
     """
     if length < 1 or image_size < 1:
         raise UsageError(f"length is {length} and image_size {image_size}, expected at least 1")
+    boxes = boxes[: length - 1]
     if check:
         _check(boxes, height, width, name)
     scale = np.array([image_size / width, image_size / height] * 2)
     whole = np.array([[0, 0, image_size, image_size]])
-    return np.concatenate([boxes[: length - 1] * scale, whole]).astype(np.float32)
+    return np.concatenate([boxes * scale, whole]).astype(np.float32)
 
 
 def _check(boxes: Corners, height: int, width: int, name: str) -> None:
-    left, top, right, bottom = boxes.T
-    bad = (left >= right) | (top >= bottom) | (left < 0) | (top < 0) | (right > width) | (bottom > height)
+    beyond = np.array([width, height] * 2) + OVERHANG
+    bad = ((boxes < -OVERHANG) | (boxes > beyond)).any(axis=1)
     if bad.any():
         number = int(bad.argmax())
         corners = ", ".join(f"{corner:g}" for corner in boxes[number])
         raise InputError(
-            f"{name}: box {number + 1} is ({corners}), expected left < right and top < bottom inside "
-            f"{width} x {height} pixels (width x height)"
+            f"{name}: box {number + 1} of {len(boxes)} is ({corners}), outside the picture of {width} x {height} "
+            "pixels: give left, top, right, bottom in pixels of this file"
         )
 
 

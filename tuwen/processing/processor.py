@@ -16,7 +16,7 @@ from tuwen.errors import InputError, UsageError
 from tuwen.processing.batch import batch
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.prefetch import prepared
-from tuwen.processing.tokenizer import Tokenizer, open_tokenizer
+from tuwen.processing.tokenizer import NoTokenizer, Tokenizer, open_tokenizer
 from tuwen.types import Images, PackedTexts, Texts
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class Processor:
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save(folder / TOKENIZER_FILE)
         settings = {"context_length": self.context_length, "overflow": self.overflow, "image": self.image.to_dict()}
+        settings |= {"texts": False} if isinstance(self.tokenizer, NoTokenizer) else {}
         partial = folder / f"{SETTINGS_FILE}.partial"
         partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         partial.replace(folder / SETTINGS_FILE)
@@ -135,7 +136,9 @@ class Processor:
             raise InputError(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not what tuwen writes: {error}") from error
-        return cls(open_tokenizer(Path(folder) / TOKENIZER_FILE), pipeline, context_length, overflow)
+        takes_texts = settings.get("texts", True)
+        tokenizer = open_tokenizer(Path(folder) / TOKENIZER_FILE) if takes_texts else NoTokenizer()
+        return cls(tokenizer, pipeline, context_length, overflow)
 
     def fingerprint(self) -> str:
         """Equal for processors that give equal ids and pixels; the pixel limit does not count."""

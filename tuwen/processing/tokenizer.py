@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from tuwen.errors import InputError
+from tuwen.errors import InputError, UnsupportedTask
 from tuwen.processing.byte_bpe import MERGES_FILE, VOCABULARY_FILE, ByteBPE
 from tuwen.processing.encoding import Rows, read_text
 from tuwen.processing.unigram import MODEL_FILE, Unigram
@@ -62,6 +62,41 @@ class Tokenizer(Protocol):
     def save(self, path: str | Path) -> None:
         """Write a `tokenizer.json` that `open_tokenizer` reads."""
         ...
+
+
+class NoTokenizer:
+    """In the place of a tokenizer where a model takes pictures alone: every text is an UnsupportedTask."""
+
+    pad_id = unknown_id = start_id = end_id = 0
+    mask_id: int | None = None
+    mask_token = ""
+    vocabulary_size = 0
+
+    def __init__(self) -> None:
+        self.vocabulary: list[str] = []
+
+    def ids(self, texts: Sequence[str], context_length: int | None = None) -> NoReturn:
+        raise UnsupportedTask("this model takes pictures alone: load a file that holds its text tower too")
+
+    def pair_ids(self, first: Sequence[str], second: Sequence[str], context_length: int | None = None) -> NoReturn:
+        self.ids(first)
+
+    def tokens(self, text: str) -> NoReturn:
+        self.ids([text])
+
+    def decode(self, ids: Sequence[int], skip_special: bool = False, clean: bool = False) -> NoReturn:
+        self.ids([])
+
+    def entries(self) -> list[str]:
+        """None."""
+        return []
+
+    def fingerprint(self) -> str:
+        """Equal to that of every other of its kind."""
+        return "no tokenizer"
+
+    def save(self, path: str | Path) -> None:
+        """Nothing is written."""
 
 
 FROM_RULES: dict[str, Callable[[Path], Tokenizer]] = {

@@ -9,8 +9,9 @@ from typing import Any
 
 from tuwen.processing.byte_bpe import MERGES_FILE, VOCABULARY_FILE, ByteBPE
 from tuwen.processing.sentencepiece import UNIGRAM, SentencePieces
-from tuwen.processing.tokenizer import RULES_FILE, WORDS_FILE, Tokenizer
+from tuwen.processing.tokenizer import RULES_FILE, WORDS_FILE, NoTokenizer, Tokenizer
 from tuwen.processing.unigram import ADDED_FILE, MODEL_FILE, NAMES_FILE, SETTINGS_FILE, Unigram
+from tuwen.processing.wordpiece import END, MASK, PAD, START, UNKNOWN, is_numbered
 
 UNLIMITED = 1000000000000000019884624838656  # what transformers writes where a tokenizer has no longest text
 
@@ -20,10 +21,12 @@ def published_files(
 ) -> dict[str, bytes]:
     """Name -> content.
 
-    form: "transformers", or "original" for what the family's own code reads. longest: ids of a text at most.
-    source: the file or folder that the tokenizer comes from, if it is one of a published model: what has to be kept
-    byte for byte, a vocab.txt or an spm.model with its companions, is taken from there.
+    form: "transformers", "paddlenlp", or "original" for what the family's own code reads. longest: ids of a text at
+    most. source: the file or folder that the tokenizer comes from, if it is one of a published model: what has to be
+    kept byte for byte, a vocab.txt or an spm.model with its companions, is taken from there.
     """
+    if isinstance(tokenizer, NoTokenizer):
+        return {}
     if isinstance(tokenizer, ByteBPE):
         return _of_byte_bpe(tokenizer, form, longest)
     if isinstance(tokenizer, Unigram):
@@ -32,14 +35,40 @@ def published_files(
 
 
 def _of_wordpiece(tokenizer: Tokenizer, form: str, source: Path | None) -> dict[str, bytes]:
-    """vocab.txt; for transformers with the settings that `BertTokenizer` needs."""
+    """vocab.txt; for transformers and PaddleNLP with the settings that their tokenizers need."""
     found = source / WORDS_FILE if source is not None and source.is_dir() else source
-    if found is not None and found.is_file() and found.suffix == ".txt":
-        words = found.read_bytes()
-    else:
-        words = "".join(entry + "\n" for entry in tokenizer.entries()).encode()
+    if found is not None and not (found.is_file() and found.suffix == ".txt"):
+        found = None
+    if getattr(tokenizer, "style", "") in ("ernie", "paddlenlp"):
+        return _of_ernie(tokenizer, form, found)
+    words = "".join(entry + "\n" for entry in tokenizer.entries()).encode() if found is None else found.read_bytes()
     settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
     return {WORDS_FILE: words} | ({SETTINGS_FILE: _json(settings)} if form == "transformers" else {})
+
+
+def _of_ernie(tokenizer: Tokenizer, form: str, found: Path | None) -> dict[str, bytes]:
+    """The vocab.txt of ERNIE-ViL 2.0, numbered for the research release, plain for PaddleNLP, with its settings.
+
+    An entry that the published file has twice keeps both lines. A number that no entry has, which is all that is left
+    of the first of them in our own files, gets the last entry: of equal ones the last counts, so it stands for nothing.
+    """
+    lines = None if found is None else found.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    if lines is not None and is_numbered(lines):
+        fields = [line.split("\t") for line in lines]
+        plain = all(len(field) == 2 and field[1].strip() == str(row) for row, field in enumerate(fields))
+        lines = [field[0] for field in fields] if plain else None
+    if lines is None:
+        lines = [entry or tokenizer.vocabulary[-1] for entry in tokenizer.vocabulary]
+    if form == "original":
+        return {WORDS_FILE: "\n".join(f"{entry}\t{number}" for number, entry in enumerate(lines)).encode()}
+    tokens = {"unk": UNKNOWN, "sep": END, "pad": PAD, "cls": START, "mask": MASK}
+    names = {f"{role}_token": token for role, token in tokens.items()}
+    settings = {"do_lower_case": True, **names, "tokenizer_class": "ErnieViLTokenizer"}
+    return {
+        WORDS_FILE: "".join(entry + "\n" for entry in lines).encode(),
+        NAMES_FILE: json.dumps(names).encode(),  # in one line, as published
+        SETTINGS_FILE: json.dumps(settings).encode(),
+    }
 
 
 def _of_byte_bpe(tokenizer: ByteBPE, form: str, longest: int | None) -> dict[str, bytes]:

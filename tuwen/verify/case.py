@@ -64,8 +64,10 @@ class Case:
             told = yaml.safe_load((self.path / self.settings["cfg"]).read_text(encoding="utf-8"))
             on_grid = self.settings.get("boxes") == "grid" or self.about == "nmi_grid"
             given["config"] = {**told, "GRID": on_grid}
-        elif isinstance(told, dict) and {"vision", "text"} <= told.keys():
-            given["config"] = {key: told[key] for key in ("vision", "text")}
+        elif isinstance(told, dict) and {"vision", "text"} <= told.keys() and "num_heads" in told["vision"]:
+            given["config"] = {
+                key: told[key] for key in ("vision", "text")
+            }  # as the research release's code takes them
         return given
 
     def length(self, name: str) -> int | None:

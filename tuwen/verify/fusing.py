@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,20 @@ class Run:
     boxes: Boxes | None = None
 
 
-def stages(model: Model, case: Case) -> Iterator[Found]:
-    """Every stage of every pass under the names that the originals of these families know it by."""
+def bridgetower(model: Model, case: Case) -> Iterator[Found]:
+    """Every stage of every pass under the names that the family's originals know it by."""
+    return _stages(model, case, _bridgetower)
+
+
+def vle(model: Model, case: Case) -> Iterator[Found]:
+    """As `bridgetower`."""
+    return _stages(model, case, _vle)
+
+
+def _stages(model: Model, case: Case, of_pass: Callable[[Model, Run, Case], Iterator[Found]]) -> Iterator[Found]:
     for run in _runs(model, case):
         yield from _inputs(run)
-        yield from (_vle if model.family == "vle" else _bridgetower)(model, run, case)
+        yield from of_pass(model, run, case)
     yield from _pairs(model, case)
 
 

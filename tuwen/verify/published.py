@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tuwen import checkpoint, models
+from tuwen import models
 from tuwen.errors import InputError, UsageError
 from tuwen.formats import parameters
+from tuwen.loading import read
 from tuwen.sources import find
 from tuwen.verify.compare import Report, Stage, Tolerance, compared
 
@@ -31,7 +32,7 @@ def verify(model: Model, name: str | Path, files: Mapping[str, Path]) -> Report:
     for option in files:
         if option not in wanted:
             raise UsageError(f"--{option} is of no use for {model.name}: nothing is known that needs it")
-    report = Report([*_sizes(model), *_file(reference, name)])
+    report = Report([*_sizes(model, reference), *(_file(reference, name) if model.variant else ())])
     if reference is not None and reference.known(model):
         with torch.inference_mode():
             report.stages += [
@@ -46,18 +47,23 @@ def verify(model: Model, name: str | Path, files: Mapping[str, Path]) -> Report:
     return report
 
 
-def _sizes(model: Model) -> Iterator[Stage]:
-    """The parameters of the published variant."""
+def _sizes(model: Model, reference: ModuleType | None) -> Iterator[Stage]:
+    """The parameters of the published variant, or of the parts of it that the model has."""
     published = models.PUBLISHED.get(model.name)
-    if published is not None:
-        yield _exact("parameters", parameters(model.module.state_dict()), published.parameters)
+    if hasattr(reference, "parameters"):
+        assert reference is not None
+        known = reference.parameters(model)
+    else:
+        known = None if published is None else published.parameters
+    if known is not None:
+        yield _exact("parameters", parameters(model.module.state_dict()), known)
 
 
 def _file(reference: ModuleType | None, name: str | Path) -> Iterator[Stage]:
     """What is known of the weight file as it was published."""
     if hasattr(reference, "file_checks"):
         assert reference is not None
-        for what, ours, theirs in reference.file_checks(checkpoint.read(find(name).weights).tensors):
+        for what, ours, theirs in reference.file_checks(read(find(name))[0]):
             yield _exact(what, ours, theirs)
 
 

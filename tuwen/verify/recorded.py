@@ -20,8 +20,8 @@ STAGES: dict[str, Callable[[Any, Case], Iterator[tuple[str, Any, Any]]]] = {
     "chinese-clip": two_towers.stages,
     "ernie-vil2": two_towers.stages,
     "brivl": regions.stages,
-    "bridgetower": fusing.stages,
-    "vle": fusing.stages,
+    "bridgetower": fusing.bridgetower,
+    "vle": fusing.vle,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +21,8 @@ from tuwen.verify.case import Case
 if TYPE_CHECKING:
     from tuwen.model import Model
 
+OF_LENGTH = "text_features."  # before the number of tokens that texts were padded to
+
 Found = tuple[str, Tensor, Tensor | None]
 
 
@@ -32,7 +35,9 @@ def stages(model: Model, case: Case) -> Iterator[Found]:
     found += [] if images is None else _of_images(module, images, case)
     if texts is not None and images is not None:
         scores = unit(module.encode_image(images)) @ unit(module.encode_text(texts)).T
-        found += [(f"similarity{ending}", scores, None) for ending in ("", f".{model.processor.context_length}")]
+        found.append(("similarity", scores, None))
+    for length in _lengths(case) if module.text is not None else ():
+        found += _at_length(model, case, images, length)
     for name, ours, mask in found:
         rows = len(case.tensors[name]) if name in case.tensors and case.tensors[name].ndim else None
         yield name, ours[:rows], None if mask is None else mask[:rows]
@@ -69,13 +74,26 @@ def _of_texts(module: Any, texts: Texts, case: Case) -> list[Found]:
     found += [("text.bert_normalized", normalised, None)]
     found += [(f"text.textAtt.{number}", state, mask) for number, state in enumerate(small[1:])]
     found += [("text.masked_mean", mean, None), ("text.feature", feature, None)]
-    ending = f".{tower.length}"
-    for name in ("input_ids", f"input_ids{ending}"):
-        found.append((name, texts.ids, None))
-    for name in ("text_len", f"text_len{ending}"):
-        found.append((name, mask.sum(1), None))
-    for name in ("text.feature_l2", "text_features", f"text_features{ending}", "np_text", "bua.text"):
+    found += [("input_ids", texts.ids, None), ("text_len", mask.sum(1), None)]
+    for name in ("text.feature_l2", "text_features", "np_text", "bua.text"):
         found.append((name, unit(feature), None))
+    return found
+
+
+def _lengths(case: Case) -> list[int]:
+    """Tokens that texts were padded to besides the model's own length: BriVL's features depend on it."""
+    found = {name.removeprefix(OF_LENGTH) for name in case.tensors if name.startswith(OF_LENGTH)}
+    return sorted(int(length) for length in found if length.isdigit())
+
+
+def _at_length(model: Model, case: Case, images: Images | None, length: int) -> list[Found]:
+    module: Any = model.module
+    texts = replace(model.processor, context_length=length).texts(case.texts, length).to(model.device)
+    features = {name: ours for name, ours, _ in _of_texts(module, texts, case)}["text_features"]
+    found: list[Found] = [(f"{OF_LENGTH}{length}", features, None), (f"input_ids.{length}", texts.ids, None)]
+    found.append((f"text_len.{length}", texts.mask.sum(1), None))
+    if images is not None and module.image is not None:
+        found.append((f"similarity.{length}", unit(module.encode_image(images)) @ features.T, None))
     return found
 
 

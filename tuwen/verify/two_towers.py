@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from tuwen.losses import contrastive
+from tuwen.models.ernie_vil2.reference import epsilon
 from tuwen.nn.heads import unit
 from tuwen.types import Images, Texts
 from tuwen.verify.case import Case, text_length
 
 if TYPE_CHECKING:
     from tuwen.model import Model
+
+EPS = ".eps"  # in the name of a stage, before another epsilon than the config's
 
 Found = tuple[str, Tensor, Tensor | None]  # name, ours, and where of its first axes it is compared
 
@@ -31,6 +34,7 @@ def stages(model: Model, case: Case) -> Iterator[Found]:
     yield from _single(module, images, texts)
     if images is not None and texts is not None:
         yield from _scores(module, images, texts, case)
+    yield from _other_epsilons(module, images, texts, case)
 
 
 def _images(model: Model, case: Case) -> Images | None:
@@ -109,6 +113,17 @@ def _of_images(module: Any, images: Images) -> Iterator[Found]:
         for number, state in enumerate(states[1:], 1):
             yield f"vision.layer{number}", state, None
         yield "vision.attnpool", module.image.pool(states[-1]), None
+
+
+def _other_epsilons(module: Any, images: Images | None, texts: Texts | None, case: Case) -> Iterator[Found]:
+    """Stages "text.embed.eps1e-12" and the like: of a text tower whose norms run with that epsilon."""
+    for ending in sorted({name[name.index(EPS) :] for name in case.tensors if EPS in name}):
+        if texts is None:
+            return
+        with epsilon(module.text, float(ending.removeprefix(EPS))):
+            found = list(_of_texts(module, texts))
+            found += [] if images is None else _scores(module, images, texts, case)
+        yield from ((name + ending, ours, mask) for name, ours, mask in found)
 
 
 def _single(module: Any, images: Images | None, texts: Texts | None) -> Iterator[Found]:

@@ -11,8 +11,9 @@ from torch import nn
 from tuwen.errors import UsageError
 from tuwen.models.brivl import outputs, reference
 from tuwen.models.brivl.names import DROP, KEYS, momentum, one_tower, recognise
+from tuwen.models.brivl.published import original_file, original_form, original_tensors
 from tuwen.models.brivl.settings import from_settings, from_shapes, is_text_settings, read_yaml
-from tuwen.models.brivl.towers import TEMPERATURE, TOWERS, VARIANTS, BriVL, Config, build, variant_of
+from tuwen.models.brivl.towers import TEMPERATURE, TOWERS, VARIANTS, BriVL, Config, build, of_tower, variant_of
 from tuwen.models.brivl.training import freeze
 from tuwen.models.described import config_from_dict, config_to_dict
 from tuwen.models.towers import published_names
@@ -36,7 +37,11 @@ __all__ = [
     "from_settings",
     "left_out",
     "momentum",
+    "of_tower",
     "one_tower",
+    "original_file",
+    "original_form",
+    "original_tensors",
     "outputs",
     "processor",
     "published_parameters",

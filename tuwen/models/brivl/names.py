@@ -114,21 +114,22 @@ def _several(names: str | tuple[str, ...]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
 
 
-_POSITION_IDS = "textencoder.backbone.bert.embeddings.position_ids"  # counting rows that 2021 files carry
+POSITION_IDS = "textencoder.backbone.bert.embeddings.position_ids"  # counting rows that 2021 files carry
 _MOMENTUM = (("imgencoder.", "imgencoder_mom."), ("textencoder.", "textencoder_mom."))
 
 
-def _of_twins(name: str) -> str:
+def of_twins(name: str) -> str:
+    """The name of the momentum copy of a tensor."""
     for own, twin in _MOMENTUM:
         name = name.replace(own, twin, 1)
     return name
 
 
 DROP = (
-    _POSITION_IDS,
-    TEXT_FILE + _POSITION_IDS,
-    _of_twins(_POSITION_IDS),
-    *(_of_twins(name) for key in KEYS["original"] for name in _several(key.theirs)),  # only training needs the twins
+    POSITION_IDS,
+    TEXT_FILE + POSITION_IDS,
+    of_twins(POSITION_IDS),
+    *(of_twins(name) for key in KEYS["original"] for name in _several(key.theirs)),  # only training needs the twins
     "img_queue",
     "text_queue",
     "img_queue_ptr",
@@ -162,9 +163,12 @@ def momentum(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def one_tower(tensors: Mapping[str, Tensor], tower: str) -> dict[str, Tensor]:
-    """The tensors of the "image" or the "text" tower alone, momentum copies left out. CheckpointError for none."""
-    start = "imgencoder." if tower == "image" else "textencoder."
-    kept = {name: tensor for name, tensor in tensors.items() if name.removeprefix(TEXT_FILE).startswith(start)}
+    """The tensors of the "image" or the "text" tower alone, momentum copies left out. CheckpointError for none.
+
+    Names are those of a published file, or tuwen's own.
+    """
+    starts = ("imgencoder.", "image.") if tower == "image" else ("textencoder.", "text.")
+    kept = {name: tensor for name, tensor in tensors.items() if name.removeprefix(TEXT_FILE).startswith(starts)}
     if not kept:
         raise CheckpointError(f"the file holds nothing of the {tower} tower")
     return kept

@@ -13,6 +13,7 @@ from torch import Tensor
 from tuwen.data import brivl_jsonl
 from tuwen.data.folder import Failure
 from tuwen.errors import InputError
+from tuwen.models.brivl.towers import TOWERS
 from tuwen.nn.heads import unit
 from tuwen.processing.boxes import prepare
 from tuwen.processing.decode import size_of
@@ -38,9 +39,30 @@ ENCODERS = ("imgencoder.", "imgencoder_mom.", "textencoder.", "textencoder_mom."
 TENSORS, TENSOR_BYTES = 2_320, 2_191_943_168
 
 
+# Of both towers of each variant, and of parts that features never meet and that a file may lack.
+PARAMETERS = {
+    "1.0": {"image": 143_724_056, "text": 130_094_848},
+    "roberta-base": {"image": 143_724_056, "text": 130_094_848},
+    "roberta-large": {"image": 232_917_432, "text": 368_302_080},
+}
+CLASSIFIER = {"1.0": 2_049_000, "roberta-base": 2_049_000, "roberta-large": 2_561_000}
+POOLER = {"1.0": 590_592, "roberta-base": 590_592, "roberta-large": 1_049_600}
+
+
+def parameters(model: Any) -> int | None:
+    """How many numbers the published towers have, without the parts that this model's file lacks; None for others."""
+    if model.variant not in PARAMETERS:
+        return None
+    config = model.module.config
+    count = sum(PARAMETERS[model.variant][tower] for tower in config.towers)
+    count -= 0 if "image" not in config.towers or config.image.classes else CLASSIFIER[model.variant]
+    return count - (0 if "text" not in config.towers or config.text.pooler else POOLER[model.variant])
+
+
 def known(model: Any) -> bool:
-    """Whether the model has the published sizes; that its weights are those is what the pairs tell."""
-    return model.variant in ("1.0", "roberta-base")
+    """Whether the model has both towers in the published sizes; that its weights are those is what the pairs tell."""
+    both = set(model.module.config.towers) == set(TOWERS)
+    return both and model.variant in ("1.0", "roberta-base")
 
 
 def file_checks(tensors: Mapping[str, Tensor]) -> list[tuple[str, int, int]]:

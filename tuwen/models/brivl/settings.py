@@ -95,7 +95,7 @@ def from_shapes(
     words = _text_from_shapes(plain, text) if "text" in towers else BASE_TEXT
     if "image" in towers:
         image = _network_from_shapes(plain, told["IMG_SIZE"])
-        if settings and not _same_network(image, _network(settings)):
+        if _names_network(settings or {}) and not same_network(image, _network(settings or {})):
             raise UsageError(f"the configuration says CNN is {told['CNN']}, the weights are of another network")
     else:
         image = scaled(told["IMG_SIZE"], *SCALES["b5"][:2], head=plain["textencoder.learnable.textFC.fc2.weight"][0])
@@ -140,6 +140,10 @@ def _config(
     )
 
 
+def _names_network(settings: Mapping[str, Any]) -> bool:
+    return "CNN_CUSTOM" in settings or "CNN" in (settings.get("MODEL") or {})
+
+
 def _network(settings: Mapping[str, Any]) -> EfficientNetConfig:
     """The picture network that CNN names, or that a section CNN_CUSTOM describes in its place."""
     told = _told(settings)
@@ -179,7 +183,8 @@ def _network_from_shapes(shapes: Shapes, image_size: int) -> EfficientNetConfig:
         raise InputError(f"the weights lack {error}: they are not of an EfficientNet, or not complete") from None
 
 
-def _same_network(one: EfficientNetConfig, other: EfficientNetConfig) -> bool:
+def same_network(one: EfficientNetConfig, other: EfficientNetConfig) -> bool:
+    """Whether two networks are one, whatever their pictures and their classifier."""
     return (one.stem, one.channels, one.repeats, one.head) == (other.stem, other.channels, other.repeats, other.head)
 
 

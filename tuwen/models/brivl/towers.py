@@ -60,6 +60,11 @@ class Config:
         """Width E of the features, which is that of the feature map."""
         return self.image.head
 
+    def usual_boxes(self, size: int) -> Tensor:
+        """(R, 4) of a picture of `size` pixels for which nobody gave boxes: the grid's, and the whole picture last."""
+        parts = [regular_grid(size, self.grid)] if self.grid else []
+        return torch.cat([*parts, whole_picture(size)])
+
 
 BASE_TEXT = BertConfig(21128, 768, 12, 12, 3072, pooler=True)
 LARGE_TEXT = BertConfig(21128, 1024, 24, 16, 4096, pooler=True)
@@ -77,6 +82,14 @@ def variant_of(config: Config) -> str | None:
     image = replace(config.image, classes=B5.classes, counters=True)
     plain = replace(config, image=image, text=replace(config.text, pooler=True), towers=TOWERS)
     return next((name for name, sizes in VARIANTS.items() if sizes == plain), None)
+
+
+def of_tower(config: Config, tower: str) -> Config:
+    """The sizes of one tower alone; those of the other, which mean nothing then, are the published ones."""
+    if tower == "image":
+        return replace(config, text=BASE_TEXT, towers=("image",))
+    image = scaled(config.image.image_size, *SCALES["b5"][:2], head=config.embedding)
+    return replace(config, image=image, towers=("text",))
 
 
 def head(width: int, embedding: int) -> nn.Sequential:
@@ -109,8 +122,7 @@ class ImageTower(nn.Module):
         """boxes (B, R, 4) and mask (B, R), None where all are real; those of the config for pictures without boxes."""
         batch, size = len(images.pixels), images.pixels.shape[-2]
         if images.boxes is None:
-            parts = [regular_grid(size, self.config.grid)] if self.config.grid else []
-            boxes = torch.cat([*parts, whole_picture(size)]).to(images.pixels.device)  # (R, 4)
+            boxes = self.config.usual_boxes(size).to(images.pixels.device)
             return boxes.expand(batch, -1, -1), None
         boxes, mask = images.boxes, images.box_mask
         if boxes.shape != (batch, boxes.shape[1], 4) or (mask is not None and mask.shape != boxes.shape[:2]):

@@ -12,7 +12,16 @@ from tuwen.errors import UsageError
 from tuwen.models.described import config_from_dict, config_to_dict
 from tuwen.models.ernie_vil2 import outputs, reference
 from tuwen.models.ernie_vil2.names import DROP, KEYS, recognise
-from tuwen.models.ernie_vil2.settings import from_port, from_research
+from tuwen.models.ernie_vil2.published import (
+    INEXACT,
+    as_original,
+    original_file,
+    original_form,
+    paddlenlp_form,
+    paddlenlp_pictures,
+    paddlenlp_settings,
+)
+from tuwen.models.ernie_vil2.settings import CONTEXT_LENGTH, from_port, from_research
 from tuwen.models.ernie_vil2.towers import VARIANTS, Config, ErnieViL2, build, variant_of
 from tuwen.models.towers import published_names
 from tuwen.processing.image import ImagePipeline
@@ -21,16 +30,23 @@ from tuwen.processing.tokenizer import Tokenizer
 
 __all__ = [
     "DROP",
+    "INEXACT",
     "KEYS",
     "LANGUAGES",
     "VARIANTS",
     "Config",
     "ErnieViL2",
+    "as_original",
     "build",
     "config_from_own",
     "config_to_dict",
     "left_out",
+    "original_file",
+    "original_form",
     "outputs",
+    "paddlenlp_form",
+    "paddlenlp_pictures",
+    "paddlenlp_settings",
     "processor",
     "published_parameters",
     "read_sizes",
@@ -44,8 +60,6 @@ __all__ = [
 
 LANGUAGES = ("zh",)
 ALIGN_CORNERS = False  # when positions are resized; neither original code does it
-
-CONTEXT_LENGTH = 48  # tokens of the research release's configuration; longer texts lose their end
 
 config_from_own = partial(config_from_dict, Config)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tuwen.models.ernie_vil2.names import recognise
 from tuwen.nn.heads import unit
+from tuwen.processing.image import ImagePipeline
 
 Check = tuple[str, Tensor, Tensor, float]  # name, ours, theirs, allowed difference
 
@@ -30,6 +33,26 @@ TEMPERATURE = 4.30022621
 ATOL = 1e-3
 LATER_EPS = 1e-12  # versions of the port from 2.6 on run with it, whatever the config says
 
+# Of the base model's file: its tensors, but for a head that nothing uses, and the numbers in them.
+TENSORS = {"research": 350, "paddlenlp": 398}
+NUMBERS = {"picture tower": 85_799_424, "text tower": 117_939_456, "file": 203_738_881}
+PICTURES, UNUSED = ("visual.", "vision_model."), ("visual.classfy.",)
+
+
+def file_checks(tensors: Mapping[str, Tensor]) -> list[tuple[str, int, int]]:
+    """(name, ours, theirs) of a published file of the base model; nothing of one that tuwen wrote."""
+    form = recognise(tensors)
+    if form is None:
+        return []
+    counts = {name: tensor.numel() for name, tensor in tensors.items() if not name.startswith(UNUSED)}
+    found = {
+        "picture tower": sum(count for name, count in counts.items() if name.startswith(PICTURES)),
+        "text tower": sum(count for name, count in counts.items() if name.startswith("text_model.")),
+        "file": sum(counts.values()),
+    }
+    numbers = [(f"numbers in the {part}", found[part], known) for part, known in NUMBERS.items()]
+    return [("tensors in the file", len(counts), TENSORS[form]), *numbers]
+
 
 def known(model: Any) -> bool:
     """Whether these are the weights that the numbers are of: the base model at the port's temperature."""
@@ -40,10 +63,12 @@ def checks(model: Any, files: Mapping[str, Path]) -> list[Check]:
     """Every number that can be computed with what is at hand, with the epsilon that fits them better.
 
     The numbers do not say which version of the port they are from, and so which epsilon its text tower ran with.
+    Pictures are prepared as the port does, for the research release's file, too.
     """
-    found = {"of the config": _checks(model, files)}
-    with _epsilon(model.module.text, LATER_EPS):
-        found[f"{LATER_EPS:g}"] = _checks(model, files)
+    with _pictures_of_port(model):
+        found = {"of the config": _checks(model, files)}
+        with epsilon(model.module.text, LATER_EPS):
+            found[f"{LATER_EPS:g}"] = _checks(model, files)
     best = min(found, key=lambda eps: sum(float((ours - theirs).abs().max()) for _, ours, theirs, _ in found[eps]))
     return [(f"{name} (epsilon {best})", ours, theirs, allowed) for name, ours, theirs, allowed in found[best]]
 
@@ -65,7 +90,17 @@ def _checks(model: Any, files: Mapping[str, Path]) -> list[Check]:
 
 
 @contextlib.contextmanager
-def _epsilon(text: nn.Module, eps: float) -> Iterator[None]:
+def _pictures_of_port(model: Any) -> Iterator[None]:
+    own = model.processor
+    model.processor = replace(own, image=ImagePipeline.from_paddlenlp({}))
+    try:
+        yield
+    finally:
+        model.processor = own
+
+
+@contextlib.contextmanager
+def epsilon(text: nn.Module, eps: float) -> Iterator[None]:
     """The text tower with another epsilon in all its norms."""
     norms = [module for module in text.modules() if isinstance(module, nn.LayerNorm)]
     before = [norm.eps for norm in norms]

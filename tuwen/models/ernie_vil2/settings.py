@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isqrt
 from typing import Any
 
@@ -13,6 +14,9 @@ from tuwen.nn.bert import BertConfig
 from tuwen.nn.vit import ViTConfig
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+EPS = 1e-5  # of the research release's text tower: a constant of its code, which no file names
+CONTEXT_LENGTH = 48  # tokens of the research release's configuration; longer texts lose their end
 
 _PORT_TEXT: dict[str, Any] = {
     "vocab_size": 40000,
@@ -56,6 +60,10 @@ _FLAT_IMAGE = {
 def from_port(settings: Mapping[str, Any]) -> Config:
     """PaddleNLP's config.json, new or flat, or the model_config.json of its first version."""
     settings = _unwrapped(settings)
+    known = {"model_type", "text_config", "vision_config", *_PORT_TEXT, *_FLAT_IMAGE}
+    if settings and not known & settings.keys():
+        found = ", ".join(sorted(map(str, settings))[:6])
+        raise UsageError(f"this is no config.json of PaddleNLP: it has {found}; expected text_config and vision_config")
     if "text_config" in settings or "vision_config" in settings:
         text = {**_PORT_TEXT, **(settings.get("text_config") or {})}
         image = {**_PORT_IMAGE, **(settings.get("vision_config") or {})}
@@ -111,15 +119,21 @@ def _unwrapped(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 def from_research(settings: Mapping[str, Any] | None, shapes: Shapes) -> Config:
     """Sizes from the shapes, and from the release's JSON of the text tower what they do not tell.
 
-    settings: that JSON; or {"text": it, "vision": the arguments of the picture tower's constructor}. Heads are 64 wide
-    unless they say otherwise.
+    settings: that JSON, with the arguments of the picture tower's constructor under "vision" where they are known; or
+    {"text": it, "vision": those}. Heads are 64 wide unless they say otherwise.
     """
     given = settings or {}
-    nested = "vision" in given or isinstance(given.get("text"), Mapping)
-    return Config(
-        _research_image(given.get("vision") or {} if nested else {}, shapes),
-        _research_text(given.get("text") or {} if nested else given, shapes),
-    )
+    text = given["text"] if isinstance(given.get("text"), Mapping) else given
+    return Config(_research_image(given.get("vision") or {}, shapes), _research_text(text, shapes))
+
+
+def told_by(shapes: Shapes, settings: Mapping[str, Any], config: Config) -> bool:
+    """Whether shapes and the JSON of the text tower tell the sizes of the picture tower."""
+    try:
+        found = from_research(settings, shapes).image
+    except UsageError:
+        return False
+    return found == replace(config.image, hidden=found.hidden if config.image.hidden is None else config.image.hidden)
 
 
 def _research_image(settings: Mapping[str, Any], shapes: Shapes) -> ViTConfig:
@@ -150,7 +164,7 @@ def _research_text(settings: Mapping[str, Any], shapes: Shapes) -> BertConfig:
         positions=shapes["text_model.pos_emb.weight"][0],
         segments=0,
         activation=_activation(settings.get("hidden_act", "gelu")),
-        eps=1e-5,  # a constant of the code; no JSON names it
+        eps=EPS,
         dropout=dropout,
         attention_dropout=settings.get("attention_probs_dropout_prob", 0.1),
         initializer_range=settings.get("initializer_range", 0.02),
