@@ -107,8 +107,25 @@ def test_it_is_told_by_its_first_rows(tmp_path: Path) -> None:
     assert looks_like(path)
     assert find(path) == find(tmp_path / "data") == find(tmp_path / "data/jsonls") == [path]
     (tmp_path / "questions.jsonl").write_text('{"question": "?"}\n{"image_id": 1}\n', encoding="utf-8")
-    assert not find(tmp_path / "questions.jsonl")
+    assert not looks_like(tmp_path / "questions.jsonl")
     assert not find(tmp_path)
+    assert find(tmp_path / "questions.jsonl")  # a file of that name is taken for one, and `read` says what it lacks
+
+
+def test_rows_that_all_lack_the_same_are_still_told_and_every_file_of_the_folder_is_read(tmp_path: Path) -> None:
+    for lacking in ("image_id", "sentences", "bbox"):
+        assert looks_like(data(tmp_path / lacking, row(**{lacking: None})))
+    path = data(tmp_path / "both", row())
+    (path.parent / "broken.jsonl").write_text("{\n", encoding="utf-8")
+    assert [file.name for file in find(tmp_path / "both")] == ["broken.jsonl", "example.jsonl"]
+
+
+def test_rows_that_were_skipped_to_tell_the_file_are_reported_when_it_is_read(tmp_path: Path) -> None:
+    path = data(tmp_path, "{", "", "[1]", row(), row(image_id=None))
+    assert looks_like(path)
+    failures: list[Failure] = []
+    assert len(list(read(path, failures.append))) == 1
+    assert [failure.id for failure in failures] == [f"example.jsonl:{line}" for line in (1, 2, 3, 5)]
 
 
 def test_a_file_of_another_encoding_is_an_error(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.test_brivl_jsonl import BOXES, data, lists, row
-from tuwen.data.folder import PictureFile
-from tuwen.data.inputs import Contents, boxes_of, find
+from tuwen.data.inputs import Contents, boxes_of, content, find, is_inside
 from tuwen.errors import InputError
 
 PICTURES = [b"\xff\xd8\xff first", b"\x89PNG second"]
@@ -34,14 +33,32 @@ def test_rows_of_one_picture_share_it_and_another_of_its_name_is_told_apart(tmp_
         ("鱼", "y", 4),
     ]
     assert found.origins["y"] == "pairs.data:4"
-    contents = Contents(found.pictures)
+    contents = Contents([picture.source for picture in found.pictures])
     assert list(contents) == [first, second, second]
     assert list(contents[1:]) == [second, second]
     assert boxes_of(found.pictures) is None
 
 
 def test_a_picture_in_a_file_stays_a_path() -> None:
-    assert list(Contents([PictureFile("a", "/data/a#1.png", 1, 1)])) == ["/data/a#1.png"]
+    assert list(Contents(["/data/a#1.png"])) == ["/data/a#1.png"]
+
+
+def test_only_a_place_in_a_table_is_inside_one(tmp_path: Path) -> None:
+    (tmp_path / "a#7").write_bytes(b"")
+    assert not is_inside(str(tmp_path / "a#7"))
+    assert is_inside(str(tmp_path / "b#7"))
+    assert not any(map(is_inside, ("a.png", "a#1.png", "#7", "a#", "a#²")))
+
+
+def test_a_table_that_has_changed_since_is_an_error(tmp_path: Path) -> None:
+    path = table(tmp_path, ("猫", "x", PICTURES[0]), ("狗", "y", PICTURES[1]))
+    (_, second) = find(path).pictures
+    path.write_text("短\n", encoding="utf-8")
+    with pytest.raises(InputError, match="the line is empty"):
+        content(second.source)
+    path.unlink()
+    with pytest.raises(InputError, match=r"pairs\.data cannot be read"):
+        content(second.source)
 
 
 def test_rows_with_boxes_keep_them_and_have_their_own_vectors(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,25 @@ def test_a_picture_that_has_vanished_is_told_once_and_comes_last(judge: Model, p
     assert "does not exist" in told[0][1]
     with pytest.raises(InputError, match=r"gone\.png"):
         rerank(judge, asked)
+
+
+def test_pictures_inside_a_table_are_read_from_it(judge: Model, pictures: list[Path], tmp_path: Path) -> None:
+    rows = [f"x\t{path.name}\t{base64.b64encode(path.read_bytes()).decode()}\n".encode() for path in pictures]
+    (tmp_path / "t.tsv").write_bytes(b"".join([*rows[:3], b"x\tgone\tAAAA\n", *rows[3:]]))
+    places = [str(tmp_path / f"t.tsv#{sum(map(len, rows[:number]))}") for number in range(4)]
+    told: list[str] = []
+    (found,) = rerank(
+        judge, [answer("a red fox", list(map(Path, places)))], on_error=lambda hit, error: told.append(hit.path)
+    )
+    chances = judge.match(pictures[:3], ["a red fox"])[:, 0]
+    assert [hit.match for hit in found.hits[:3]] == pytest.approx(chances.sort(descending=True).values.tolist())
+    assert found.hits[3].match is None
+    assert told == [found.hits[3].path] == [places[3]]
+    (tmp_path / "t.tsv").unlink()
+    told.clear()
+    rerank(judge, [answer("a red fox", list(map(Path, places)))], on_error=lambda hit, error: told.append(str(error)))
+    assert len(told) == 4
+    assert all("t.tsv cannot be read" in said for said in told)
 
 
 def test_pictures_that_match_equally_keep_their_order(judge: Model, pictures: list[Path], tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from pathlib import Path
 
@@ -23,6 +25,9 @@ def hit(folder: Path, rank: int, right: bool | None = None, name: str = "a.png")
 def answer(tmp_path: Path) -> Answer:
     Image.new("RGB", (60, 40), "red").save(tmp_path / "a.png")
     return Answer("雪地上的狐狸", [hit(tmp_path, 1, True), hit(tmp_path, 2, False)], right=(1, 9))
+
+
+FIRST = 40 + 300 + 18  # left edge of the first card
 
 
 def glyph(letter: str) -> bytes:
@@ -57,6 +62,33 @@ def test_a_sheet_has_a_row_for_each_query_and_a_card_for_each_hit(answer: Answer
 def test_a_picture_that_is_gone_leaves_an_empty_card(tmp_path: Path) -> None:
     sheet = draw_sheet([Answer("猫", [hit(tmp_path, 1, name="gone.png")])], "t", "s")
     assert sheet.getpixel((40 + 300 + 18 + 98, 240)) == (255, 255, 255)
+
+
+def inside(folder: Path) -> Answer:
+    """A red picture and one that cannot be read, both in one table."""
+    picture = io.BytesIO()
+    Image.new("RGB", (900, 600), "red").save(picture, "PNG")
+    rows = [f"猫\tx\t{base64.b64encode(content).decode()}\n" for content in (picture.getvalue(), b"\x89PN")]
+    (folder / "pairs.tsv").write_text("".join(rows), encoding="utf-8")
+    places = (0, len(rows[0].encode()))
+    return Answer("猫", [hit(folder, rank, name=f"pairs.tsv#{place}") for rank, place in enumerate(places, 1)])
+
+
+def test_pictures_inside_a_table_are_on_the_sheet(tmp_path: Path) -> None:
+    sheet = draw_sheet([inside(tmp_path)], "t", "s")
+    assert sheet.getpixel((FIRST + 98, 240)) == (255, 0, 0)
+    assert sheet.getpixel((FIRST + 214 + 98, 240)) == (255, 255, 255)
+
+
+def test_pictures_inside_a_table_are_put_into_the_page_with_few_pixels(tmp_path: Path) -> None:
+    html = page(tmp_path / "p.html", [inside(tmp_path)], "", "")
+    good, bad = re.findall(r'<img src="(data:[^"]*)" alt="pairs\.tsv#\d+">', html)
+    start, _, code = good.partition(",")
+    with Image.open(io.BytesIO(base64.b64decode(code))) as picture:
+        assert (start, picture.size) == ("data:image/jpeg;base64", (480, 320))
+        assert picture.getpixel((240, 160)) == pytest.approx((255, 0, 0), abs=3)
+    assert bad == "data:,"
+    assert "href" not in html
 
 
 def test_a_sheet_appears_whole(answer: Answer, tmp_path: Path) -> None:
@@ -96,7 +128,6 @@ def test_texts_are_shown_as_texts(tmp_path: Path) -> None:
 
 
 COLOURS = ("red", "lime", "blue")
-FIRST = 40 + 300 + 18  # left edge of the first card
 
 
 @pytest.fixture

@@ -50,6 +50,11 @@ def described(name: str, model: Model) -> str:
     return f"{name}, {parameters / 1e6:.1f} M parameters, {model.device}, {str(model.dtype).removeprefix('torch.')}"
 
 
+def short(name: str) -> str:
+    """A model's name; of a folder or file the last part of its path."""
+    return Path(name).name if Path(name).exists() else name
+
+
 def recipe_of(name: str, dtype: str, tokenizer: Path | None, config: Path | None) -> dict[str, Any]:
     """What is needed to load the same model again: paths are made absolute, names stay as they are."""
     again = {"name": _absolute(Path(name)) if Path(name).exists() else name, "dtype": dtype}

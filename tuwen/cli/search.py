@@ -10,7 +10,7 @@ import typer
 
 from tuwen.cli import console, options
 from tuwen.cli.language import warn_language
-from tuwen.cli.ready import described, ready
+from tuwen.cli.ready import described, ready, short
 from tuwen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -189,17 +189,12 @@ def _print(answer: Answer, kind: str) -> None:
 
 def _about(count: int, kind: str, name: str, reranker: str | None, depth: int) -> tuple[str, str]:
     """What was searched and by which models, in Chinese and in English."""
-    zh = f"在 {count:,} {'张图片' if kind == 'image' else '条文本'}中精确检索，模型 {_short(name)}"
-    en = f"Exact search over {console.amount(count, 'picture' if kind == 'image' else 'text')}, model {_short(name)}"
+    zh = f"在 {count:,} {'张图片' if kind == 'image' else '条文本'}中精确检索，模型 {short(name)}"
+    en = f"Exact search over {console.amount(count, 'picture' if kind == 'image' else 'text')}, model {short(name)}"
     if reranker is not None:
-        zh += f"；前 {depth:,} 张由 {_short(reranker)} 重排"
-        en += f"; the first {depth:,} reranked by {_short(reranker)}"
+        zh += f"；前 {depth:,} 张由 {short(reranker)} 重排"
+        en += f"; the first {depth:,} reranked by {short(reranker)}"
     return zh, en
-
-
-def _short(name: str) -> str:
-    """A model's name; of a folder or file the last part of its path."""
-    return Path(name).name if Path(name).exists() else name
 
 
 def _draw(path: Path, answer: Answer, columns: int, subtitle: str) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from tuwen.cli import adviser, console, options
 from tuwen.cli.language import warn_language
-from tuwen.cli.ready import described, ready
+from tuwen.cli.ready import described, ready, short
 from tuwen.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 COLUMNS = ["image", "question", "answer", "probability", "candidates"]
 KEY = ["image", "question"]
 SHOWN_CANDIDATES = 4  # to a language model
+ON_SHEET = 20  # pictures down
 
 Todo = list[tuple["PictureFile", list[str]]]
 Skip = Callable[["PictureFile", Sequence[str], InputError], None]
@@ -57,6 +58,12 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin the output anew / 覆盖已有输出，重新开始")
     ] = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--sheet", help="Also draw the first pictures with their answers, .png / 同时画出前若干图及其答案"
+        ),
+    ] = None,
     llm: adviser.Llm = False,
     llm_url: adviser.Url = None,
     llm_key: adviser.Key = None,
@@ -112,6 +119,8 @@ def command(
         from tuwen.data.rows import check_ending
 
         check_ending(output)
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise UsageError(f"the sheet {sheet} must end in .png")
     entries, failed = _questions(question, questions)
     found = find(pictures)
     todo, more = _plan(found, entries)
@@ -138,6 +147,8 @@ def command(
         order = [(picture.id, text) for picture, texts in todo for text in texts]
         rows.finish(order)
         _show(rows, order, output, extra, as_json, quiet)
+        if sheet is not None:
+            _draw(sheet, rows, todo, model, quiet)
     console.failures(rows.failures)
     if rows.failures:
         raise typer.Exit(1)
@@ -293,3 +304,22 @@ def _show(
 
 def _cell(value: Any) -> str:
     return f"{value:.1%}" if isinstance(value, float) else str(value)
+
+
+def _draw(path: Path, rows: Rows, todo: Todo, name: str, quiet: bool) -> None:
+    """The first pictures that have answers, each with its questions; bars show how likely the answers are."""
+    from tuwen.search.answer_sheet import Asked, Questioned, write_answers
+    from tuwen.tasks.answer import Answer
+
+    sources = {picture.id: picture.source for picture, _ in todo}
+    asked: dict[str, list[Asked]] = {}
+    for row in rows.ordered([(picture.id, text) for picture, texts in todo for text in texts]):
+        if row["image"] not in sources or (row["image"] not in asked and len(asked) == ON_SHEET):
+            continue
+        candidates = [Answer(candidate["text"], candidate["probability"]) for candidate in row["candidates"]]
+        asked.setdefault(row["image"], []).append(Asked(row["question"], candidates))
+    pictures = [Questioned(sources[image], questions) for image, questions in asked.items()]
+    shown = f"中的 {len(pictures):,} 张" if len(pictures) < len(todo) else ""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_answers(path, pictures, "tuwen 图文 · 就图片提问", f"{len(todo):,} 张图片{shown}，模型 {short(name)}")
+    console.note(f"sheet of {console.amount(len(pictures), 'picture')} / 答案图: {path}", quiet)

@@ -15,6 +15,7 @@ from tuwen.types import Sample
 
 FOLDER = "jsonls"  # beside imgs, in the original's data folder
 IMAGES, TEXTS = "images.csv", "texts.csv"  # of the second line: no header, one name or text per line
+NAMES = frozenset({"image_id", "sentences", "bbox"})  # of what a row holds
 SENTENCE = "sur_text"  # the name of the sentence that is the text
 LOOKED_AT = 20  # rows, to tell what a file is
 
@@ -34,22 +35,26 @@ class Lists:
 
 
 def find(path: Path) -> list[Path]:
-    """The jsonl files of a data folder (`imgs/` and `jsonls/`), of a folder of them, or the file itself; else none."""
+    """The jsonl files of a data folder (`imgs/` and `jsonls/`), of a folder of them, or the file itself; else none.
+
+    All of a folder's, where one of them looks like it: what is wrong with the others is for `read` to say.
+    """
     if path.is_file():
-        return [path] if path.suffix.lower() == ".jsonl" and looks_like(path) else []
+        return [path] if path.suffix.lower() == ".jsonl" else []
     folders = [path / FOLDER, *([path] if path.name == FOLDER else [])]
-    return [file for folder in folders for file in sorted(folder.glob("*.jsonl")) if looks_like(file)]
+    files = [file for folder in folders for file in sorted(folder.glob("*.jsonl"))]
+    return files if any(map(looks_like, files)) else []
 
 
 def looks_like(path: Path) -> bool:
-    """Whether one of the first rows has an image_id and sentences."""
+    """Whether one of the first rows has two of image_id, sentences and bbox."""
     try:
         for (_, line), _ in zip(_lines(path), range(LOOKED_AT), strict=False):
             try:
                 row = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(row, dict) and {"image_id", "sentences"} <= row.keys():
+            if isinstance(row, dict) and len(NAMES & row.keys()) > 1:
                 return True
     except InputError:
         return False

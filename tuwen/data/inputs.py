@@ -36,8 +36,12 @@ def find(path: Path, pictures: Path | None = None) -> Found:
     if tables:
         root = path.resolve() if path.is_dir() else path.resolve().parent
         return _of_samples(root, tables, lambda file, failed: brivl_jsonl.read(file, failed, pictures))
-    ending = path.suffix.lower()
-    if path.is_file() and ending not in folder.PICTURES | folder.TEXTS and ernie_tsv.looks_like(path):
+    if path.is_file() and path.suffix.lower() not in folder.PICTURES | folder.TEXTS:
+        if not ernie_tsv.looks_like(path):
+            raise InputError(
+                f"{path} is neither a folder nor a picture nor a text file, and none of its first "
+                f"{ernie_tsv.LOOKED_AT} rows is a text, an id and a base64 picture with tabs between them"
+            )
         return _of_samples(path.resolve().parent, [path], ernie_tsv.read)
     return folder.find(path)
 
@@ -96,13 +100,14 @@ def _of_lists(where: Path, pictures: Path | None) -> Found:
 
 
 class Contents(Sequence["Picture"]):
-    """The pictures of rows as a model takes them, read when they are asked for: a path, or bytes out of a table."""
+    """Pictures as a model takes them, read when they are asked for: a path, or bytes out of a table."""
 
-    def __init__(self, rows: Sequence[PictureFile]) -> None:
-        self.rows = rows
+    def __init__(self, sources: Sequence[str]) -> None:
+        """sources: as of `PictureFile`."""
+        self.sources = sources
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.sources)
 
     @overload
     def __getitem__(self, place: int) -> Picture: ...
@@ -112,16 +117,25 @@ class Contents(Sequence["Picture"]):
 
     def __getitem__(self, place: int | slice) -> Picture | Sequence[Picture]:
         if isinstance(place, slice):
-            return Contents(self.rows[place])
-        return content(self.rows[place].source)
+            return Contents(self.sources[place])
+        return content(self.sources[place])
 
 
 def content(source: str) -> str | bytes:
-    """The path that `source` is, or the bytes of the picture that it names inside a table."""
-    path, within, offset = source.rpartition(WITHIN)
-    if within and offset.isdigit() and not Path(source).exists():
-        return ernie_tsv.picture_at(Path(path), int(offset))
-    return source
+    """The path that `source` is, or the bytes of the picture that it names inside a table.
+
+    InputError where the table has no picture at that place any more.
+    """
+    if not is_inside(source):
+        return source
+    path, _, offset = source.rpartition(WITHIN)
+    return ernie_tsv.picture_at(Path(path), int(offset))
+
+
+def is_inside(source: str) -> bool:
+    """Whether a picture lies inside a table and not in a file of its own."""
+    path, _, offset = source.rpartition(WITHIN)
+    return bool(path) and offset.isdecimal() and offset.isascii() and not Path(source).exists()
 
 
 def boxes_of(rows: Sequence[PictureFile]) -> list[list[list[float]] | None] | None:

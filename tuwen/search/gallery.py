@@ -14,8 +14,8 @@ from tuwen.search.exact import top_k
 
 @dataclass(frozen=True)
 class Hit:
-    """One result. rank from 1; score: cosine; path: the picture, or the file a text comes from; text: if it is one;
-    right: whether it is what was asked for, None where nobody knows.
+    """One result. rank from 1; score: cosine; path: the picture, or the file a text comes from, of a picture inside a
+    table "TABLE#PLACE"; text: if it is one; right: whether it is what was asked for, None where nobody knows.
 
     Of a reranked result, match: probability that the query describes the picture, None where it could not be read;
     recall_rank: where it stood before.

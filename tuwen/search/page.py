@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 from collections.abc import Sequence
 from html import escape
@@ -9,14 +11,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tuwen.checkpoint import replacing
+from tuwen.data.inputs import is_inside
 from tuwen.search.gallery import Answer, Hit
-from tuwen.search.sheet import ranks, verdict
+from tuwen.search.sheet import ranks, upright, verdict
 
 FOLDER = Path(__file__).parent  # page.css and page.js lie beside this file
+SIDE = 480  # longest side, in pixels, of a picture that is put into the page
 
 
 def write_page(path: Path, answers: Sequence[Answer], subtitle_zh: str, subtitle_en: str) -> None:
-    """Write the page; it links to the pictures where they are, by paths relative to its own."""
+    """Write the page; it links to the pictures where they are, by paths relative to its own.
+
+    Pictures inside a table, which nothing can link to, are put into the page, with at most 480 pixels on a side.
+    """
     with replacing(path) as temporary:
         temporary.write_text(page(path, answers, subtitle_zh, subtitle_en), encoding="utf-8")
 
@@ -92,6 +99,8 @@ def _item(folder: Path, hit: Hit) -> str:
     link, name = _link(folder, hit.path), escape(hit.id)
     if hit.text:
         shown = f'<p class="text">{escape(hit.text)}</p>'
+    elif is_inside(hit.path):
+        shown = f'<img src="{_small(hit.path)}" alt="{name}">'
     else:
         shown = f'<a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'
     numbers = f"<p><b>{hit.rank}</b>{_score(hit)}{mark}</p>"
@@ -110,6 +119,17 @@ def _score(hit: Hit) -> str:
 def _cosine(hit: Hit) -> str:
     """Of a reranked hit, what it was found by."""
     return "" if hit.recall_rank is None else f"<small>{_both('余弦', 'cos')} {hit.score:.3f}</small>"
+
+
+def _small(path: str) -> str:
+    """A picture as a URI that holds it; of one that cannot be opened a URI that holds nothing."""
+    picture = upright(path)
+    if picture is None:
+        return "data:,"
+    picture.thumbnail((SIDE, SIDE))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _link(folder: Path, path: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from tuwen.data.inputs import Contents
 from tuwen.errors import InputError, UsageError
 from tuwen.model import Model
 from tuwen.search.gallery import Answer, Hit
@@ -53,7 +54,14 @@ def rerank(
 
     scores: dict[str, Tensor] = {}  # picture -> (queries,) log-odds: probabilities near 1 tie where these do not
     rows = match_rows(
-        model, paths, list(places), wanted, workers, logits=True, batch_tokens=batch_tokens, state_dtype=state_dtype
+        model,
+        Contents(paths),
+        list(places),
+        wanted,
+        workers,
+        logits=True,
+        batch_tokens=batch_tokens,
+        state_dtype=state_dtype,
     )
     for number, row in rows if paths else ():
         if not isinstance(row, InputError):

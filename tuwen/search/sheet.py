@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageOps
 
 from tuwen.checkpoint import replacing
+from tuwen.data.inputs import content
 from tuwen.search.font import font
 from tuwen.search.gallery import Answer, Hit
 
@@ -181,12 +183,19 @@ def _mark(pen: ImageDraw.ImageDraw, x: int, y: int, right: bool) -> None:
 
 def thumbnail(path: str, side: int) -> Image.Image | None:
     """The picture as a square, cut to fit; None if it cannot be opened."""
+    whole = upright(path)
+    return None if whole is None else ImageOps.fit(whole, (side, side), Image.Resampling.LANCZOS)
+
+
+def upright(path: str) -> Image.Image | None:
+    """The whole picture in RGB, also one inside a table (see `Hit`), turned as its EXIF says; None if it cannot be
+    opened."""
     try:
-        with Image.open(path) as picture:
-            whole = ImageOps.exif_transpose(picture).convert("RGB")
+        found = content(path)
+        with Image.open(io.BytesIO(found) if isinstance(found, bytes) else found) as picture:
+            return ImageOps.exif_transpose(picture).convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
-    return ImageOps.fit(whole, (side, side), Image.Resampling.LANCZOS)
 
 
 def corners(width: int, height: int, radius: int) -> Image.Image:

@@ -250,7 +250,8 @@ def _images(model: Encoder, planned: Plan, batch_size: int, on_error: str, repor
 
     boxes = boxes_of(todo) if getattr(model, "takes_boxes", False) else None
     regions: dict[str, Any] = {} if boxes is None else {"boxes": boxes}
-    stream = model.embed_images(Contents(todo), batch_size, on_error=skip if on_error == "skip" else None, **regions)
+    pictures = Contents([row.source for row in todo])
+    stream = model.embed_images(pictures, batch_size, on_error=skip if on_error == "skip" else None, **regions)
     try:
         for numbers, features in stream:
             keys += [todo[number].key for number in numbers]
