@@ -11,7 +11,7 @@ from torch import Tensor
 
 import tuwen
 from tests.cli.conftest import save_pictures
-from tests.models.files_towers import CFG, write_brivl
+from tests.models.files_towers import CFG, SIZES, write_brivl, write_ernie
 from tests.models.tiny_towers import save_ernie
 from tuwen.errors import CheckpointError, UnsupportedTask, UsageError
 from tuwen.model import Model
@@ -158,3 +158,11 @@ def test_settings_of_the_grid_are_read_from_yaml_too(from_file: bool, file: Path
     told = path if from_file else {"GRID": True, "MODEL": {"IMG_SIZE": 456, "MAX_TEXT_LEN": 12}}
     config: Any = opened(file, told).module.config
     assert (config.grid, config.image.image_size, config.context_length) == (6, 456, 12)
+
+
+def test_settings_that_change_numbers_change_the_fingerprint(file: Path, tmp_path: Path) -> None:
+    assert opened(file, {**CFG, "GRID": True}).fingerprint != opened(file).fingerprint
+    research = write_ernie(tmp_path)
+    coarse, fine = (tuwen.load(research, config=SIZES, device="cpu", text_eps=eps) for eps in (1e-5, 1e-12))
+    assert not torch.equal(coarse.encode_text(TEXTS), fine.encode_text(TEXTS))
+    assert coarse.fingerprint != fine.fingerprint

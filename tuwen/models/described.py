@@ -43,6 +43,19 @@ def distinctive(config: Any) -> dict[str, Any]:
     }
 
 
+def changing(config: Any) -> dict[str, Any]:
+    """Of `distinctive`, what changes the numbers of a model that runs: neither dropout nor the names of answers."""
+
+    def kept(values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: kept(value) if isinstance(value, dict) else value
+            for name, value in values.items()
+            if not name.endswith("dropout") and name != "answers"
+        }
+
+    return kept(distinctive(config))
+
+
 def config_from_dict(kind: type[Config], settings: Mapping[str, Any]) -> Config:
     """The way back. UsageError that names what is missing or not known."""
     hints = typing.get_type_hints(kind)

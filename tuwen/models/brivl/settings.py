@@ -12,7 +12,7 @@ import yaml
 
 from tuwen.errors import InputError, UsageError
 from tuwen.models.brivl.names import TEXT_FILE
-from tuwen.models.brivl.towers import BASE_TEXT, LARGE_TEXT, TOWERS, Config
+from tuwen.models.brivl.towers import BASE_TEXT, LARGE_TEXT, TOWERS, Config, of_tower
 from tuwen.nn.attention import ACTIVATIONS
 from tuwen.nn.bert import BertConfig
 from tuwen.nn.efficientnet import SCALES, STAGES, EfficientNetConfig, scaled
@@ -102,7 +102,8 @@ def from_shapes(
     image_layers = _count(plain, "imgencoder.learnable.imgAtt.layers.") or told["IMG_TRANSFORMER_LAYER"]
     text_layers = _count(plain, "textencoder.learnable.textAtt.layers.") or told["TEXT_TRANSFORMER_LAYER"]
     hidden = next((shape[0] for name, shape in plain.items() if name.endswith("layers.0.linear1.weight")), 2048)
-    return _config(told, image, words, image_layers, text_layers, hidden=hidden, towers=towers, grid=grid)
+    config = _config(told, image, words, image_layers, text_layers, hidden=hidden, towers=towers, grid=grid)
+    return of_tower(config, towers[0]) if len(towers) == 1 else config
 
 
 def _told(settings: Mapping[str, Any]) -> dict[str, Any]:

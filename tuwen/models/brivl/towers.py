@@ -20,7 +20,7 @@ from tuwen.types import Images, PackedTexts, Texts
 
 TEMPERATURE = 0.07  # fixed in training; nothing scales the similarity afterwards
 TOWERS = ("image", "text")
-TOKENS_AT_ONCE = 2560  # of one pass of the BERT outside training, padding counted: more do not fit a CPU's caches
+TOKENS_AT_ONCE = 1280  # of one pass of the BERT outside training, padding counted: more do not fit a CPU's caches
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def variant_of(config: Config) -> str | None:
 def of_tower(config: Config, tower: str) -> Config:
     """The sizes of one tower alone; those of the other, which mean nothing then, are the published ones."""
     if tower == "image":
-        return replace(config, text=BASE_TEXT, towers=("image",))
+        return replace(config, text=BASE_TEXT, text_layers=4, text_heads=4, towers=("image",))
     image = scaled(config.image.image_size, *SCALES["b5"][:2], head=config.embedding)
-    return replace(config, image=image, towers=("text",))
+    return replace(config, image=image, image_layers=4, image_heads=4, boxes=37, samples=4, grid=0, towers=("text",))
 
 
 def head(width: int, embedding: int) -> nn.Sequential:
@@ -146,8 +146,9 @@ class TextTower(nn.Module):
 
     The original calls its BERT without a mask, so every token attends to the padding behind its text, which gets
     positions like any word: features depend on the length that texts are padded to, and packing them without padding
-    would change every number. Only what nothing reads is left out: the last layer's states at padding, and padding in
-    the small transformer, which does mask it.
+    would change every number. Only what nothing reads is left out, the last layer's states at padding, and padding in
+    the small transformer, which does mask it; and what is the same in every text, the first layer's queries, keys and
+    values of padding, is computed once.
     """
 
     def __init__(self, config: Config) -> None:
@@ -199,12 +200,47 @@ class TextTower(nn.Module):
     def _pass(self, pieces: list[Tensor]) -> Tensor:
         """Ids (count, length) of each run of equally long texts -> (B, E)."""
         runs = [(piece.shape[0], piece.shape[1]) for piece in pieces]
-        x = self._embed(torch.cat([F.pad(piece, (0, self.length - piece.shape[1])) for piece in pieces]))
-        for block in self.bert.blocks[:-1]:
-            x = block(x)
+        x = self._before_last(pieces, runs)
         x = F.normalize(real_states(self.bert.blocks[-1], x, runs), dim=-1)  # (N, D)
         x = self.encoder(x, runs=runs)
         return self.head(torch.cat([run.mean(dim=1) for run in unpacked(x, runs)]))
+
+    def _before_last(self, pieces: list[Tensor], runs: list[tuple[int, int]]) -> Tensor:
+        """Ids (count, length) of each run -> what the last block takes, (B, T, D)."""
+        blocks = self.bert.blocks[:-1]
+        texts, tokens = sum(map(len, pieces)), sum(piece.numel() for piece in pieces)
+        # In training dropout draws other noise for the padding of every text.
+        if self.training or not blocks or tokens + self.length >= texts * self.length:
+            x = self._embed(torch.cat([F.pad(piece, (0, self.length - piece.shape[1])) for piece in pieces]))
+        else:
+            real = torch.cat([self._embed(piece).flatten(0, 1) for piece in pieces])
+            padding = self._embed(pieces[0].new_zeros(1, self.length))[0]
+            x, blocks = first_states(blocks[0], real, padding, runs), blocks[1:]
+        for block in blocks:
+            x = block(x)
+        return x
+
+
+def first_states(block: nn.Module, real: Tensor, padding: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+    """Real tokens (N, D), packed, and padding (T, D) -> what a BERT's first block makes of the padded texts, (B, T, D).
+
+    Before the first block padding is the same behind every text: its queries, keys and values are computed once.
+    """
+    assert isinstance(block, BertBlock)
+    x = padded(real, padding, runs)
+    qkv = padded(block.attention.qkv(real), block.attention.qkv(padding), runs)
+    return block.think(x, block.attention.mix(qkv))
+
+
+def padded(real: Tensor, padding: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+    """Packed real (N, W) and padding (T, W), which each place behind a text takes its row of -> (B, T, W)."""
+    whole = padding.new_empty(sum(count for count, _ in runs), *padding.shape)
+    start = 0
+    for (count, length), own in zip(runs, unpacked(real, runs), strict=True):
+        whole[start : start + count, :length] = own
+        whole[start : start + count, length:] = padding[length:]
+        start += count
+    return whole
 
 
 def real_states(block: nn.Module, x: Tensor, runs: list[tuple[int, int]]) -> Tensor:
@@ -224,8 +260,7 @@ def real_states(block: nn.Module, x: Tensor, runs: list[tuple[int, int]]) -> Ten
         mixed.append(seen.transpose(1, 2).reshape(count * length, -1))
         own.append(x[start : start + count, :length].flatten(0, 1))
         start += count
-    y = block.norm_attention(torch.cat(own) + block.dropout(attention.output(torch.cat(mixed))))
-    return block.norm_mlp(y + block.dropout(block.mlp(y)))
+    return block.think(torch.cat(own), attention.output(torch.cat(mixed)))
 
 
 class BriVL(nn.Module):
