@@ -6,11 +6,23 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tuwen.data.dataset import CHOICES, Dataset, Text
 from tuwen.data.folder import Failure
+from tuwen.data.grouped import PictureFiles, Tree, first_folder
+from tuwen.data.lines import first_object, open_lines
+from tuwen.data.options import DEFAULT, Options
 from tuwen.errors import InputError
+
+NAME = "vcr"
+TITLE = "VCR: {train,val,test}.jsonl beside vcr1images"
+KINDS = (CHOICES,)
+
+SPLITS = ("train", "val", "test")
+IMAGES = "vcr1images"
 
 Words = list["str | list[int]"]
 
@@ -72,6 +84,73 @@ class Items:
 
     items: list[Item] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+
+
+def looks_like(path: Path) -> bool:
+    """A folder with train.jsonl, val.jsonl or test.jsonl of such lines, or such a file."""
+    files = [path] if path.is_file() else [path / f"{split}.jsonl" for split in splits(path)]
+    return any({"answer_choices", "img_fn", "metadata_fn"} <= first_object(file).keys() for file in files[:1])
+
+
+def splits(path: Path) -> list[str]:
+    """Those of a folder."""
+    return [split for split in SPLITS if (path / f"{split}.jsonl").is_file()] if path.is_dir() else []
+
+
+def open_dataset(path: Path, split: str = "", options: Options = DEFAULT) -> Dataset:
+    """The questions as texts, objects in them as their class and number; columns: question, answers, reasons as words,
+    label and reason_label, None where the split has none, objects, and boxes, those of the picture's metadata file.
+
+    The id of a picture is its img_fn. Pictures begin at vcr1images beside the file, or at options.pictures; lines whose
+    picture or metadata file is not there are failures. Boxes are read with their text; where that fails the column
+    `problem` says why.
+    """
+    file = path / f"{split}.jsonl" if path.is_dir() else path
+    candidates = [options.pictures] if options.pictures else [file.parent / IMAGES, file.parent.parent / IMAGES]
+    tree = Tree(first_folder(candidates, "the pictures of VCR"))
+    pictures = PictureFiles([tree.root])
+    dataset = Dataset(NAME, path, CHOICES, pictures, [], split or file.stem)
+    ids: set[str] = set()
+
+    def accept(text: Text) -> None:
+        if text.id in ids:
+            raise InputError(f"its annot_id {text.id!r} came before")
+        (image,) = text.image_ids
+        for name in (image, text.columns["metadata"]):
+            if name not in tree:
+                raise InputError(f"its file {name} is not in {tree.root}")
+        ids.add(text.id)
+        pictures.add(image, image, 0)
+
+    first, later = (partial(_text, file, tree.root, with_boxes) for with_boxes in (False, True))
+    dataset.texts = open_lines(file, first, dataset.failures, accept, later)
+    return dataset
+
+
+def _text(file: Path, root: Path, with_boxes: bool, number: int, line: bytes) -> Text:
+    item = _item(line.decode("utf-8-sig", "replace"), number, file, root)
+    columns: dict[str, Any] = {
+        "question": item.question,
+        "answers": item.answers,
+        "reasons": item.rationales,
+        "label": item.label,
+        "reason_label": item.rationale_label,
+        "objects": item.objects,
+        "metadata": _below(item.metadata, root),
+    }
+    if with_boxes:
+        try:
+            columns["boxes"] = item.boxes()
+        except InputError as error:  # the other texts can be read all the same
+            columns["problem"] = str(error)
+    return Text(item.id, item.said(item.question), (_below(item.image, root),), f"{file.name}:{number}", columns)
+
+
+def _below(path: Path, root: Path) -> str:
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        raise InputError(f"its file {path} is not below {root}") from None
 
 
 def read_vcr(path: Path, root: Path) -> Items:
