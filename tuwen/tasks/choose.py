@@ -34,6 +34,7 @@ def choose(
     answer: str | Words | None = None,
     mapping: str = "whole",
     names: Names | None = None,
+    projected: Tensor | None = None,
 ) -> Tensor:
     """Probabilities over the choices (C,), float32 on the CPU; with an `answer` the choices are reasons for it.
 
@@ -43,7 +44,7 @@ def choose(
     top, right, bottom of each in pixels of the picture, which is encoded once for all choices.
     mapping: which patches a box means. "whole" divides the picture from edge to edge, as the published models were
     used; "crop" takes the patches that really show it in the centre crop that the model sees. names: see
-    `processing.vcr.Names`.
+    `processing.vcr.Names`. projected: what `project` gives for the picture, where that is there already.
 
     InputError for an empty list of choices, a box outside the picture, an object that is not in the lists;
     UnsupportedTask for a model without the head, or whose head chooses the other thing.
@@ -63,7 +64,7 @@ def choose(
     )
     picture = decode(image, model.processor.image.max_pixels)
     patches = None if boxes is None else box_patches(model, picture, boxes, rows, mapping)
-    return choice_logits(model, picture, rows, patches).softmax(0)
+    return choice_logits(model, picture, rows, patches, projected).softmax(0)
 
 
 def check_form(model: Any, reasons: bool) -> None:
@@ -94,20 +95,38 @@ def box_patches(
 
 @torch.inference_mode()
 def choice_logits(
-    model: Any, image: Picture, choices: Sequence[Choice], patches: Sequence[Sequence[int]] | None
+    model: Any,
+    image: Picture,
+    choices: Sequence[Choice],
+    patches: Sequence[Sequence[int]] | None,
+    projected: Tensor | None = None,
 ) -> Tensor:
-    """(C,) float32 on the CPU; patches: those of each object, None without boxes: its names are then plain words."""
+    """(C,) float32 on the CPU; patches: those of each object, None without boxes: its names are then plain words.
+
+    projected: of `project`, which encodes the picture; computed here if None.
+    """
     module = model.module
     if patches is None:
         choices = [Choice(choice.ids, [], [], []) for choice in choices]
     texts, boxes = batch(choices, patches or [], model.processor.tokenizer.pad_id)
-    pixels = model.processor.images([image]).pixels.to(model.device, model.dtype)
-    projected = module.project_image(Images(pixels)).expand(len(choices), -1, -1)  # (C, 1 + P, D), encoded once
+    seen = project(model, image) if projected is None else projected
     texts = texts.to(model.device)
-    text, picture, mask = module.with_boxes(module.project_text(texts), projected, boxes)
+    text, picture, mask = module.with_boxes(
+        module.project_text(texts),
+        seen.expand(len(choices), -1, -1),  # (C, 1 + P, D), encoded once
+        boxes,
+    )
     sides = module.fusion.image_side(picture, mask), module.fusion.text_side(text, texts.mask)
     logits: Tensor = module.heads["choose"](module.fusion(*sides, last="first").pooled)  # (C, 1)
     return logits[:, 0].float().cpu()
+
+
+@torch.inference_mode()
+def project(model: Any, image: Picture) -> Tensor:
+    """(1, 1 + P, D): a picture as far as it goes without questions, for any number of them."""
+    pixels = model.processor.images([image]).pixels.to(model.device, model.dtype)
+    seen: Tensor = model.module.project_image(Images(pixels))
+    return seen
 
 
 def _words(text: str | Words) -> Words:

@@ -54,14 +54,25 @@ def text_state(
     """
     asked = [texts] if isinstance(texts, str) else list(texts)
     check_texts(asked)
-    ids = model.processor.ids(asked)
+    return state_of_ids(model, model.processor.ids(asked), progress, dtype, memory_gb)
+
+
+@torch.no_grad()
+def state_of_ids(
+    model: Fuser,
+    ids: Sequence[Sequence[int]],
+    progress: bool = False,
+    dtype: torch.dtype | None = None,
+    memory_gb: float = float("inf"),
+) -> State:
+    """The same of texts that are ids already, each with those that frame it."""
     lengths = [len(numbers) for numbers in ids]
     config = model.fusing.fusion.config
     shape = (sum(lengths), config.levels, config.width)
     rows = _room(shape, dtype or model.dtype, model.device, memory_gb)
     state = State("text", rows, tuple(lengths), model)
     starts = state.starts
-    with tqdm(total=len(asked), unit="text", disable=not progress) as bar:
+    with tqdm(total=len(ids), unit="text", disable=not progress) as bar:
         for numbers in passes(lengths, tokens_at_once(model.device)):
             packed, order = model.processor.packed([ids[number] for number in numbers])
             levels = model.fusing.text_levels(packed.to(model.device))  # (N, K, D)
