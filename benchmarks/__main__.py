@@ -6,11 +6,11 @@ import argparse
 import os
 import warnings
 
-from benchmarks import cases, fusion, report
+from benchmarks import cases, evaluation, fusion, report
 from benchmarks.cases import Row, start_up_s
 from benchmarks.peer import LENGTH, rivals
 
-NAMES = (*cases.CASES, *fusion.CASES, "states", "start-up")
+NAMES = (*cases.CASES, *fusion.CASES, "states", "retrieval", "start-up")
 
 
 def main() -> None:
@@ -33,8 +33,11 @@ def main() -> None:
     states = fusion.stored() if "states" in names else []
     for stored in states:
         print(report.stored_line(stored), flush=True)
+    retrieval = evaluation.run(asked.rounds) if "retrieval" in names else []
+    for compared in retrieval:
+        print(report.compared_line(compared), flush=True)
     if not asked.cases and help_s is not None:
-        report.write(towers, fusions, states, help_s, LENGTH, asked.rounds)
+        report.write(towers, fusions, states, retrieval, help_s, LENGTH, asked.rounds)
         print(f"written: {os.path.relpath(report.PAGE)}")
 
 

@@ -24,7 +24,8 @@ TIERS = (
     {"tasks"},
     {"llm"},
     {"saving", "model", "sources", "adapting", "loading", "writing", "formats"},
-    {"evaluate", "export", "search", "bulk", "verify"},
+    {"export", "search", "bulk", "verify"},
+    {"evaluate"},
     {"train"},
     {"tuwen"},  # the public face, tuwen/__init__.py
     {"serve", "compat"},

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tests.golden.case import Case, Expected
 from tests.golden.kinds.bridgetower import (
+    answers,
     hf_bare,
     hf_heads,
     hf_layout,
@@ -14,6 +15,7 @@ from tests.golden.kinds.bridgetower import (
     pairs,
     pretrain,
     retrieval,
+    tables,
     tokenizer,
     transforms,
     vqa,
@@ -22,17 +24,21 @@ from tests.golden.kinds.bridgetower import preprocess as bridgetower_preprocess
 from tests.golden.kinds.brivl import augment as brivl_augment
 from tests.golden.kinds.brivl import effnet, extract, full, grid, losses, moco, roi
 from tests.golden.kinds.brivl import preprocess as brivl_preprocess
+from tests.golden.kinds.brivl import retrieval as brivl_retrieval
 from tests.golden.kinds.brivl import text as brivl_text
 from tests.golden.kinds.brivl import tokenize as brivl_tokenize
-from tests.golden.kinds.chinese_clip import functions, hf, model, preprocess, tokenize
-from tests.golden.kinds.ernie_vil import containers, pipeline, reader
+from tests.golden.kinds.chinese_clip import functions, hf, model, preprocess, tokenize, tools, zeroshot
+from tests.golden.kinds.ernie_vil import containers, pipeline, reader, recall_files, retri
 from tests.golden.kinds.ernie_vil import images as ernie_images
 from tests.golden.kinds.ernie_vil import tokenizer as ernie_tokenizer
 from tests.golden.kinds.ernie_vil import towers as ernie_towers
 from tests.golden.kinds.vle import files, heads, processor, vcr, vcr_helpers, zero
 from tests.golden.kinds.vle import model as vle_model
+from tests.golden.kinds.vle import tables as vle_tables
 
 CHECKS: dict[tuple[str, str], Callable[[Case, Expected], None]] = {
+    ("bridgetower", "answer_normalization"): answers.check,
+    ("bridgetower", "data_tools"): tables.check,
     ("bridgetower", "image_text_matching+position_interpolation"): hf_sizes.check,
     ("bridgetower", "itc+itm+retrieval"): retrieval.check,
     ("bridgetower", "meter"): meter.check,
@@ -53,6 +59,7 @@ CHECKS: dict[tuple[str, str], Callable[[Case, Expected], None]] = {
     ("brivl", "losses"): losses.check,
     ("brivl", "nmi_grid"): grid.check,
     ("brivl", "preprocess"): brivl_preprocess.check,
+    ("brivl", "retrieval"): brivl_retrieval.check,
     ("brivl", "roi"): roi.check,
     ("brivl", "text_only"): brivl_text.check,
     ("brivl", "tokenize"): brivl_tokenize.check,
@@ -62,10 +69,14 @@ CHECKS: dict[tuple[str, str], Callable[[Case, Expected], None]] = {
     ("chinese_clip", "model"): model.check,
     ("chinese_clip", "preprocess"): preprocess.check,
     ("chinese_clip", "tokenize"): tokenize.check,
+    ("chinese_clip", "tools"): tools.check,
+    ("chinese_clip", "zeroshot"): zeroshot.check,
     ("ernie_vil", "container"): containers.check,
     ("ernie_vil", "contrastive_loss"): ernie_towers.check_loss,
+    ("ernie_vil", "eval_retri"): retri.check,
     ("ernie_vil", "image_preprocess"): ernie_images.check,
     ("ernie_vil", "infer_and_eval"): pipeline.check,
+    ("ernie_vil", "retrieval_tools"): recall_files.check,
     ("ernie_vil", "same_weights"): ernie_towers.check_same_weights,
     ("ernie_vil", "tokenizer"): ernie_tokenizer.check,
     ("ernie_vil", "towers"): ernie_towers.check,
@@ -85,5 +96,6 @@ CHECKS: dict[tuple[str, str], Callable[[Case, Expected], None]] = {
     ("vle", "vcr_q2a"): vcr.check,
     ("vle", "vcr_qa2r"): vcr.check,
     ("vle", "vqa"): heads.check_answers,
+    ("vle", "vqa_data"): vle_tables.check,
     ("vle", "zero_to_fp32"): zero.check,
 }

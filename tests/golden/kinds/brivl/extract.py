@@ -24,6 +24,7 @@ from tests.golden.kinds.brivl.towers import (
 )
 from tuwen import checkpoint, keymap
 from tuwen.checkpoint import bare
+from tuwen.evaluate.original.cal_xyb_retrieval import printed
 from tuwen.model import Model
 from tuwen.models import brivl
 from tuwen.nn.heads import unit
@@ -49,7 +50,7 @@ def check(case: Case, expected: Expected) -> None:
     check_application(expected, model, image, rows)
     check_without_boxes(expected, model, images.pixels, unit(text))
     first_rows(expected, "mom.image_feature_l2", unit(twin(case, model).encode_image(images)))
-    expected.equal("cal_xyb_retrieval.stdout", printed(image, unit(text)))
+    expected.equal("cal_xyb_retrieval.stdout", printed(image.numpy(), unit(text).numpy()))
     expected.equal("trainable", None)
     check_files(case, expected, model)
 
@@ -105,14 +106,3 @@ def twin(case: Case, model: Model) -> brivl.BriVL:
     ours, _ = keymap.load(tensors, brivl.KEYS["original"], brivl.DROP, module.state_dict())
     module.load_state_dict(ours)
     return module.eval()
-
-
-def printed(image: Tensor, text: Tensor) -> str:
-    """What the original's evaluation prints of unit-length features (N, E) of N pairs."""
-    scores = (image.double() @ text.double().T).float()
-    own = torch.arange(len(scores))
-    lines = [f"{image.shape} {text.shape} {len(image)}", "Pair-to-pair: calculating scores"]
-    for name, table in (("img2text", scores), ("text2img", scores.T)):
-        recall = (table.argmax(1) == own).float().mean().item()
-        lines += [f"Option is {name}", f"Recall@1:  {recall:.2%}"]
-    return "\n".join(lines) + "\n"

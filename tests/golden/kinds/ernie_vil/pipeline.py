@@ -6,19 +6,16 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
-from torch import Tensor
 
 from tests.golden.case import Case, Expected
 from tests.golden.kinds.ernie_vil.towers import load
 from tuwen.data.inputs import find
-from tuwen.metrics import ranks
+from tuwen.evaluate.original.eval_retri import numbers, table
 from tuwen.models.ernie_vil2 import outputs
 from tuwen.tasks import embed, original
-
-CUTS = (1, 5, 10)
-LINES = {"text2image": "Text2Image", "image2text": "Image2Text"}  # in the printed table
 
 
 def check(case: Case, expected: Expected) -> None:
@@ -31,7 +28,7 @@ def check(case: Case, expected: Expected) -> None:
         written = (Path(folder) / recorded.name).read_bytes()
         expected.same("the recorded file written again", written, recorded.read_bytes())
     expected.equal("rows", len(text))
-    check_numbers(expected, torch.from_numpy(image), torch.from_numpy(text))
+    check_numbers(expected, image, text)
 
 
 def check_embedded(case: Case, expected: Expected, folder: Path) -> None:
@@ -50,26 +47,9 @@ def check_embedded(case: Case, expected: Expected, folder: Path) -> None:
     expected.close("text.embed", torch.from_numpy(text))
 
 
-def check_numbers(expected: Expected, image: Tensor, text: Tensor) -> None:
+def check_numbers(expected: Expected, images: np.ndarray, texts: np.ndarray) -> None:
     """Of the recorded vectors: what the original's evaluation finds and prints."""
-    scores = text @ image.T
-    found = {"text2image": numbers(scores), "image2text": numbers(scores.T)}
+    found = numbers(images, texts)
     expected.close_value("metrics", found)
-    lines = [[name, *printed(found[key])] for key, name in LINES.items()]
-    mean = {key: (found["text2image"][key] + found["image2text"][key]) / 2 for key in found["text2image"]}
-    lines.append(["MeanRecall", *printed(mean)])
-    table = [line.replace("|", " ").split() for line in expected.value("eval_stdout").splitlines()]
-    expected.same("eval_stdout", table[2:], lines)
+    expected.equal("eval_stdout", table(found))
     expected.equal("eval_error", None)
-
-
-def numbers(scores: Tensor) -> dict[str, float]:
-    place = ranks(scores)
-    found = {f"r@{cut}": int((place < cut).sum()) / len(place) for cut in CUTS}
-    found["mean_recall"] = sum(found.values()) / len(CUTS)
-    found["mrr"] = sum(1 / (1 + rank) for rank in place.tolist()) / len(place)
-    return found
-
-
-def printed(found: dict[str, float]) -> list[str]:
-    return [f"{round(100 * found[key], 2):.2f}" for key in (*(f"r@{cut}" for cut in CUTS), "mean_recall")]

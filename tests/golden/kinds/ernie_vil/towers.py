@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from torch import Tensor
 import tuwen
 from tests.golden.case import Case, Expected
 from tests.golden.kinds.gradients import gradients
-from tuwen import models
+from tuwen import checkpoint, models
+from tuwen.formats import convert
 from tuwen.losses import contrastive
 from tuwen.model import Model
 from tuwen.models.ernie_vil2 import ErnieViL2
@@ -111,6 +113,29 @@ def check_same_weights(case: Case, expected: Expected) -> None:
     texts, images = Texts(ids, ids != 0), Images(pixels)
     check_features(case, model, texts, images, expected)
     check_other_eps(case, texts, images, expected)
+    with tempfile.TemporaryDirectory() as folder:
+        check_conversion(case, Path(folder), texts, images, expected)
+
+
+def check_conversion(case: Case, folder: Path, texts: Texts, images: Images, expected: Expected) -> None:
+    """Into the research release's format and back: the same features, the same bits, and those of the other case."""
+    theirs = case.path / case.settings["files"]["folder"]
+    convert(theirs, folder / "research" / "model.pdparams", "original")
+    sizes = folder / "research" / "ernie_config.json"
+    check_features(case, tuwen.load(folder / "research" / "model.pdparams", config=sizes), texts, images, expected)
+    convert(folder / "research" / "model.pdparams", folder / "port", "paddlenlp", config=sizes)
+    same_bits(folder / "port", theirs)
+    other = case.path.parent / case.settings["same_weights_as"] / "checkpoint" / "model.pdparams"
+    if other.is_file():
+        same_bits(folder / "research" / "model.pdparams", other)
+
+
+def same_bits(ours: Path, theirs: Path) -> None:
+    """All tensors of a file but those that no model uses."""
+    found, wanted = checkpoint.read(ours).tensors, checkpoint.read(theirs).tensors
+    wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith("visual.classfy.")}
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in wanted.items())
 
 
 def check_features(case: Case, model: Model, texts: Texts, images: Images, expected: Expected) -> None:

@@ -1,0 +1,103 @@
+"""Intervals by drawing queries anew: as a loop would draw them, the same each time, and honest about differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuwen.errors import InputError, UsageError
+from tuwen.evaluate import bootstrap
+from tuwen.evaluate.scored import Made, Table
+
+MADE = {
+    "r1": Made("texts", "hit"),
+    "rank": Made("texts", "rank", "median"),
+    "other": Made("pictures", "hit"),
+    "both": Made(of=("r1", "other")),
+}
+
+
+def tables(count: int = 40, seed: int = 0) -> dict[str, Table]:
+    random = np.random.default_rng(seed)
+    texts = [f"t{number}" for number in range(count)]
+    return {
+        "texts": {"id": texts, "hit": random.integers(0, 2, count).astype(float), "rank": random.integers(1, 9, count)},
+        "pictures": {"id": texts[: count // 2], "hit": random.random(count // 2)},
+    }
+
+
+def test_draws_are_those_of_a_loop_over_the_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = tables()
+    whole = bootstrap.drawn(queries, MADE, 30, seed=3)
+    monkeypatch.setattr(bootstrap, "DRAWN_AT_ONCE", 100)  # two draws of 40 queries at a time
+    assert all(
+        np.array_equal(whole[name], values) for name, values in bootstrap.drawn(queries, MADE, 30, seed=3).items()
+    )
+    random = np.random.default_rng(bootstrap._seed(3, "texts"))
+    places = [random.integers(0, 40, 40) for _ in range(30)]
+    hit, rank = (np.asarray(queries["texts"][name], dtype=float) for name in ("hit", "rank"))
+    np.testing.assert_allclose(whole["r1"], [hit[chosen].mean() for chosen in places])
+    np.testing.assert_array_equal(whole["rank"], [np.median(rank[chosen]) for chosen in places])
+    np.testing.assert_allclose(whole["both"], (whole["r1"] + whole["other"]) / 2)
+
+
+def test_an_interval_is_as_wide_as_theory_says() -> None:
+    hit = np.r_[np.ones(600), np.zeros(400)]
+    queries: dict[str, Table] = {"texts": {"id": list(map(str, range(1000))), "hit": hit}}
+    (low, high) = bootstrap.intervals(queries, {"r1": Made("texts", "hit")}, 4000)["r1"]
+    half = 1.96 * np.sqrt(0.6 * 0.4 / 1000)
+    assert low == pytest.approx(0.6 - half, abs=0.004)
+    assert high == pytest.approx(0.6 + half, abs=0.004)
+
+
+def test_a_seed_gives_the_same_interval_whatever_other_tables_there_are() -> None:
+    queries = tables()
+    alone = bootstrap.intervals({"texts": queries["texts"]}, {"r1": MADE["r1"]}, 50, seed=1)
+    assert bootstrap.intervals(queries, MADE, 50, seed=1)["r1"] == alone["r1"]
+    assert bootstrap.intervals(queries, MADE, 50, seed=2)["r1"] != alone["r1"]
+
+
+def test_equal_runs_do_not_differ_and_the_order_of_rows_does_not_matter() -> None:
+    queries = tables()
+    turned: dict[str, Table] = {
+        name: {column: values[::-1] for column, values in table.items()} for name, table in queries.items()
+    }
+    for difference in bootstrap.differences(queries, turned, MADE, 100).values():
+        assert difference.value == difference.low == difference.high == 0
+        assert difference.p == 1
+
+
+def test_a_difference_in_every_query_is_sure_and_a_difference_in_one_is_not() -> None:
+    better, worse = tables(), tables()
+    worse["texts"]["hit"] = np.asarray(worse["texts"]["hit"]) - 0.1
+    one = np.asarray(better["pictures"]["hit"]).copy()
+    one[3] += 0.5
+    worse["pictures"]["hit"] = one
+    found = bootstrap.differences(better, worse, MADE, 999)
+    assert found["r1"].value == pytest.approx(0.1)
+    assert found["r1"].low == pytest.approx(0.1)
+    assert found["r1"].p == pytest.approx(2 / 1000)
+    assert found["other"].value < 0
+    assert found["other"].p > 0.05
+    back = bootstrap.differences(worse, better, MADE, 999)
+    assert back["other"].value == pytest.approx(-found["other"].value)
+
+
+def test_rows_of_one_id_are_matched_in_their_order() -> None:
+    first: dict[str, Table] = {"texts": {"id": ["a", "a", "b"], "hit": np.array([1.0, 0.0, 1.0])}}
+    second: dict[str, Table] = {"texts": {"id": ["b", "a", "a"], "hit": np.array([1.0, 1.0, 0.0])}}
+    found = bootstrap.differences(first, second, {"r1": Made("texts", "hit")}, 50)
+    assert found["r1"].low == found["r1"].high == 0
+
+
+def test_runs_of_other_queries_are_not_compared() -> None:
+    with pytest.raises(InputError, match=r"other queries \(texts: 40 and 38, 38 in both\)"):
+        bootstrap.differences(tables(40), tables(38), MADE, 10)
+
+
+@pytest.mark.parametrize("wrong", [{"resamples": 0}, {"level": 1.0}])
+def test_impossible_draws_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        bootstrap.intervals(tables(), MADE, **wrong)
