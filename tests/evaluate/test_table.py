@@ -25,8 +25,7 @@ def found(tmp_path: Path) -> list[table.Grid]:
 
 def test_models_stand_by_their_first_figure_and_the_best_is_bold(found: list[table.Grid]) -> None:
     assert [grid.title for grid in found] == ["flickr30k-cn test · retrieval", "muge test · retrieval"]
-    text = table.markdown(found)
-    lines = text.splitlines()
+    lines = table.markdown(found[:1]).splitlines()
     assert lines[2] == "| model | t2i R@1 | t2i MR |"
     names = [line.split(" ")[1] for line in lines[4:7]]
     assert names == ["good_1", "close", "bad"]
@@ -66,6 +65,20 @@ def test_models_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert grid.models == ["same (fsame, float32)", "same (fsame2, float32)"]
 
 
+def test_models_on_several_sets_have_an_overview(found: list[table.Grid]) -> None:
+    overview, *rest = table.with_overview(found)
+    assert rest == found
+    assert overview.titles() == ["flickr30k-cn test t2i R@1", "muge test t2i R@1"]
+    assert overview.models == ["good_1", "close", "bad"]
+    assert [[cell is None for cell in row] for row in overview.rows] == [[False, True], [False, True], [False, False]]
+    assert table.with_overview(found[:1]) == found[:1]
+    assert table.markdown(found).startswith("### overview")
+
+
+def test_a_model_alone_is_not_the_best(found: list[table.Grid]) -> None:
+    assert not any(cell and cell.best for cell in found[1].rows[0])
+
+
 def test_csv_has_every_digit(found: list[table.Grid]) -> None:
     rows = list(csv.DictReader(io.StringIO(table.table(found))))
     first = [row for row in rows if row["set"] == "flickr30k-cn" and row["figure"] == "text_to_image_r1"]
@@ -82,7 +95,7 @@ def test_latex_escapes_names_and_closes_what_it_opens(found: list[table.Grid]) -
     text = table.latex(found)
     assert r"good\_1 & \textbf{80.0}\,$\pm$\," in text
     assert r"$^\dagger$" in text
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
     assert text.count("{") == text.count("}")
     assert "%" not in text.replace(r"\%", "").replace("% needs", "")
 

@@ -1,0 +1,302 @@
+"""What every `tuwen eval` command does around its evaluator: datasets and models in; tables, runs and files out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tuwen.cli import console, eval_line, options
+from tuwen.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from tuwen.data.dataset import Dataset
+    from tuwen.data.options import Options
+    from tuwen.evaluate.known import Opened
+    from tuwen.evaluate.pictures import OnError
+    from tuwen.evaluate.runs import Run
+    from tuwen.evaluate.scored import Scored
+    from tuwen.model import Model
+
+
+class Protocol(StrEnum):
+    """Whose definitions count."""
+
+    OWN = "own"
+    ORIGINAL = "original"
+
+
+Set = Annotated[
+    str, typer.Argument(metavar="SET", help="A dataset, or a name for the one in --data / 数据集路径或名称")
+]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder or file of the dataset / 数据集所在位置")]
+Split = Annotated[str, typer.Option("--split", help="Which split, where there are several / 数据集划分")]
+Form = Annotated[str, typer.Option("--from", metavar="FORMAT", help="Its format, else told by looking / 数据集格式")]
+PictureFolder = Annotated[
+    Path | None, typer.Option("--pictures", help="Folder that picture names begin at / 图片路径的起点")
+]
+Models = Annotated[
+    list[str],
+    typer.Option("--model", "-m", metavar="MODEL", help="Name, folder or weight file; several compare / 模型，可多个"),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="RUNS", help="Folder to keep the runs in / 结果文件夹")
+]
+Original = Annotated[Protocol, typer.Option("--protocol", help="Ours, or exactly as the original's script / 评测协议")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Take runs that are in RUNS already / 跳过已有结果")
+]
+StripPos = Annotated[
+    bool, typer.Option("--strip-pos", help='Captions without parts of speech ("男人/n 骑/v") / 去掉词性标注')
+]
+First = Annotated[
+    int | None, typer.Option("--first", min=1, metavar="N", help="Only the first pictures / 只用前 N 张图片")
+]
+Submit = Annotated[
+    Path | None, typer.Option("--submit", metavar="FILE", help="Write the file for the judges / 写出提交文件")
+]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user typed.
+
+    tokenizers: of models that have another than `tokenizer`; settings: options of the evaluator beyond its defaults,
+    which tell one run from another.
+    """
+
+    set: str
+    data: Path | None = None
+    split: str = ""
+    form: str = ""
+    pictures: Path | None = None
+    output: Path | None = None
+    original: bool = False
+    skip_existing: bool = False
+    submit: Path | None = None
+    on_error: options.OnError = options.OnError.SKIP
+    dtype: str = "float32"
+    device: str | None = None
+    tokenizer: Path | None = None
+    config: Path | None = None
+    answers: Path | None = None
+    strip_pos: bool = False
+    first: int | None = None
+    tokenizers: Mapping[str, Path | None] = field(default_factory=dict)
+    quiet: bool = False
+    as_json: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a run's name hangs on."""
+        protocol = {"protocol": Protocol.ORIGINAL.value} if self.original else {}
+        first = {"first": self.first} if self.first is not None else {}
+        return {**protocol, **first, **self.settings}
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What an evaluator tells while it works."""
+
+    on_error: OnError | None
+    advance: Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluator gives back; submit writes the file for the judges, where there is one; show prints more for
+    people."""
+
+    scored: Scored
+    submit: Callable[[Path], object] | None = None
+    show: Callable[[], object] | None = None
+
+
+Evaluate = Callable[["list[Model]", "Dataset", Watch], Outcome]
+
+
+def run(
+    task: str,
+    groups: Sequence[Sequence[str]],
+    asked: Asked,
+    evaluate: Evaluate,
+    given: Opened | None = None,
+    total: Callable[[Dataset], int] = lambda dataset: len(dataset.texts),
+) -> None:
+    """Evaluate each group of models, most often one each, on the dataset; show, keep and submit what comes out.
+
+    task: as the evaluator calls it; total: how much there is to do, for the bar. Exit code 1 where rows or pictures
+    cannot be used.
+    """
+    if asked.submit is not None and len(groups) > 1:
+        raise UsageError("--submit writes the answers of one model: pass one")
+    if asked.skip_existing and asked.output is None:
+        raise UsageError("--skip-existing looks into the folder of runs: name it with -o")
+    given = given or opened(asked)
+    dataset = given.dataset
+    if dataset.failures and asked.on_error is options.OnError.FAIL:
+        raise InputError(f"{dataset.failures[0].id}: {dataset.failures[0].reason}")
+    more: list[Callable[[], object]] = []
+    done = [_run(task, names, asked, given, evaluate, total(dataset), more) for names in groups]
+    failed = {(name, reason) for each in done for name, reason in each.failures}
+    if asked.as_json:
+        console.result([plain(each) for each in done])
+    else:
+        show(done)
+        for each in more:
+            each()
+    console.failures(sorted(failed))
+    if failed:
+        raise typer.Exit(1)
+
+
+def opened(asked: Asked, given: Options | None = None) -> Opened:
+    """The dataset that was asked for: a known set by its name, or any by its path."""
+    from tuwen.data.options import Options
+    from tuwen.evaluate.known import open_set
+
+    options = given or Options(pictures=asked.pictures)
+    return open_set(asked.set, asked.data, asked.split, asked.form, options, asked.strip_pos, asked.first)
+
+
+def name_of(asked: Asked) -> str:
+    """The set's name for people: that of a known set, as typed, or that of its folder or file."""
+    from tuwen.evaluate.known import find
+
+    path = Path(asked.set).expanduser()
+    if asked.data is None and path.exists():
+        return path.resolve().stem
+    known = find(asked.set)
+    return known.name if known else asked.set
+
+
+def _run(
+    task: str,
+    names: Sequence[str],
+    asked: Asked,
+    given: Opened,
+    evaluate: Evaluate,
+    total: int,
+    more: list[Callable[[], object]],
+) -> Run:
+    from tuwen.cli.ready import described, ready
+    from tuwen.evaluate import runs
+    from tuwen.evaluate.known import reference, unlabelled
+
+    dataset = given.dataset
+    tokenizers = [asked.tokenizers.get(name, asked.tokenizer) for name in names]
+    loaded = [
+        ready(name, asked.device, asked.dtype, tokenizer, asked.config, asked.answers)
+        for name, tokenizer in zip(names, tokenizers, strict=True)
+    ]
+    shown = [described(name, model) for name, model in zip(names, loaded, strict=True)]
+    counts = f"{console.amount(len(dataset.pictures), 'picture')}, {console.amount(len(dataset.texts), 'text')}"
+    console.header(f"eval {task.replace('_', '-')}", name_of(asked), dataset.split, counts, *shown, quiet=asked.quiet)
+    models = [runs.of_model(model, called(name), name) for name, model in zip(names, loaded, strict=True)]
+    data = runs.of_data(dataset)
+    if asked.skip_existing and asked.output is not None:
+        there = asked.output / f"{runs.stem(task, name_of(asked), dataset.split, models, data, asked.options)}.json"
+        if there.is_file():
+            console.note(f"{there} is there already / 已有结果", asked.quiet)
+            return runs.read(there)
+    failures = [(failure.id, failure.reason) for failure in dataset.failures]
+    start = time.perf_counter()
+    with console.bar(total, "", asked.quiet) as bar:
+
+        def skip(name: str, error: InputError) -> None:
+            failures.append((name, str(error)))
+            bar.set_postfix(failed=len(failures))
+
+        watch = Watch(skip if asked.on_error is options.OnError.SKIP else None, bar.update)
+        outcome = _evaluated(evaluate, loaded, given, watch)
+    seconds = time.perf_counter() - start
+    if outcome.show is not None:
+        more.append(outcome.show)
+    if asked.submit is not None:
+        if outcome.submit is None:
+            raise UsageError(f"there is no file for the judges of {task}: leave out --submit")
+        outcome.submit(asked.submit)
+        console.note(f"-> {asked.submit}", asked.quiet)
+    elif not outcome.scored.figures:
+        raise InputError(unlabelled(given))
+    scored = replace(outcome.scored, notes=[*given.notes, *outcome.scored.notes])
+    published = reference(given, [model.name for model in loaded])
+    name, split = name_of(asked), dataset.split
+    made = runs.run_of(scored, models, data, name, split, asked.options, seconds, failures, published)
+    if asked.output is None:
+        return made
+    return kept(asked.output, made, scored, dataset, asked.quiet)
+
+
+def kept(folder: Path, run: Run, scored: Scored, dataset: Dataset, quiet: bool) -> Run:
+    """The run with its files in the folder, and a page of its best and worst queries beside them."""
+    from tuwen.evaluate import page, runs
+
+    run = runs.write(folder, run, scored.queries)
+    where = page.write_page(run, scored.queries, dataset)
+    console.note(f"-> {run.path}, {where.name}", quiet)
+    return run
+
+
+def _evaluated(evaluate: Evaluate, models: list[Model], given: Opened, watch: Watch) -> Outcome:
+    """What comes out, of sets that are evaluated in parts of all parts together."""
+    if given.known is None or not given.known.folds:
+        return evaluate(models, given.dataset, watch)
+    from tuwen.evaluate.folds import folds, together
+
+    outcomes = [evaluate(models, part, watch) for part in folds(given.dataset, given.known.folds)]
+    return Outcome(together([outcome.scored for outcome in outcomes]))
+
+
+def called(name: str) -> str:
+    """A model for people: its name, or that of its file or folder."""
+    path = Path(name).expanduser()
+    return path.resolve().stem if path.exists() else name
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def show(done: Sequence[Run]) -> None:
+    """Figures down, models across, shares in percent with half the width of their intervals; then the notes."""
+    names = list(dict.fromkeys(name for each in done for name in each.figures if "@" not in name))
+    if names:
+        rows = [[name, *(_figure(each, name) for each in done)] for name in names]
+        columns = ["figure", *(each.model for each in done)]
+        console.table(columns, rows, columns[1:])
+    for each in done:
+        print(eval_line.line(each, named=len(done) > 1))
+    for note in dict.fromkeys(note for each in done for note in each.notes):
+        console.note(f"note / 注意: {note}")
+
+
+def _figure(run: Run, name: str) -> str:
+    if name not in run.figures:
+        return ""
+    value, ends = run.figures[name], run.intervals.get(name)
+    if "rank" in name:
+        return f"{value:g}"
+    return f"{100 * value:.1f}" + (f" ±{50 * (ends[1] - ends[0]):.1f}" if ends else "")
+
+
+def plain(run: Run) -> dict[str, Any]:
+    """A run as data, without its machine."""
+    return {
+        "model": run.model,
+        "set": run.set,
+        "split": run.split,
+        "figures": run.figures,
+        "intervals": run.intervals,
+        "reference": run.reference,
+        "notes": run.notes,
+        "failed": run.failed,
+        "failures": [{"id": name, "reason": reason} for name, reason in run.failures],
+        "seconds": run.seconds,
+        "file": str(run.path) if run.tables else None,
+    }

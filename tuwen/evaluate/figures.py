@@ -1,0 +1,116 @@
+"""How figures are called and written: short names for people, per cent, which way is better, which come first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+NAMES = {
+    "text_to_image": "t2i",
+    "image_to_text": "i2t",
+    "mean_recall": "MR",
+    "median_rank": "MedR",
+    "map": "mAP",
+    "mrr": "MRR",
+    "ndcg10": "NDCG@10",
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_per_class": "per class",
+    "accuracy": "accuracy",
+    "accuracy_top5": "top-5",
+    "accuracy_yes_no": "yes/no",
+    "accuracy_number": "number",
+    "accuracy_other": "other",
+    "accuracy_entailment": "entailment",
+    "accuracy_neutral": "neutral",
+    "accuracy_contradiction": "contradiction",
+    "target_score": "target score",
+    "target_score_yes_no": "yes/no",
+    "target_score_number": "number",
+    "target_score_other": "other",
+    "accuracy_thing": "thing",
+    "accuracy_count": "count",
+    "accuracy_background": "background",
+    "accuracy_position": "position",
+    "q_a": "Q→A",
+    "qa_r": "QA→R",
+    "q_ar": "Q→AR",
+    "consistency": "consistency",
+    "pointing": "pointing",
+    "share": "share",
+    "chance": "chance",
+}
+DIRECTIONS = ("text_to_image", "image_to_text")
+SIDES = ("t2i", "i2t")  # their short names
+# The figures that stand for a task in one line, those that it has.
+MAIN = {
+    "retrieval": (
+        *(f"text_to_image_{name}" for name in ("r1", "r5", "r10", "mean_recall")),
+        *(f"image_to_text_{name}" for name in ("r1", "r5", "r10", "mean_recall")),
+        "mean_recall",
+    ),
+    "zeroshot": ("top1", "top5", "mean_per_class"),
+    "vqa": ("accuracy", "target_score", "accuracy_yes_no", "accuracy_number", "accuracy_other"),
+    "vcr": ("q_a", "qa_r", "q_ar"),
+    "nlvr2": ("accuracy", "consistency"),
+    "snli_ve": ("accuracy",),
+    "fill": ("accuracy", "accuracy_top5"),
+    "ground": ("pointing", "share", "chance"),
+}
+MAIN["two_stage"] = MAIN["retrieval"]
+# The one figure that stands for a task among others.
+FIRST = {
+    "retrieval": "mean_recall",
+    "two_stage": "mean_recall",
+    "zeroshot": "top1",
+    "vqa": "accuracy",
+    "ground": "pointing",
+}
+
+
+def title(name: str) -> str:
+    """text_to_image_r1@32 -> "t2i R@1, depth 32"."""
+    plain, _, depth = name.partition("@")
+    for direction in DIRECTIONS:
+        if plain.startswith(f"{direction}_"):
+            said = f"{NAMES[direction]} {_short(plain.removeprefix(f'{direction}_'))}"
+            break
+    else:
+        said = _short(plain)
+    return f"{said}, depth {depth}" if depth else said
+
+
+def _short(name: str) -> str:
+    recall = re.fullmatch(r"r(\d+)", name)
+    return f"R@{recall[1]}" if recall else NAMES.get(name, name.replace("_", " "))
+
+
+def is_rank(name: str) -> bool:
+    """Whether a figure counts from 1, smaller being better; all others are shares."""
+    return "median_rank" in name
+
+
+def written(name: str, value: float, sign: bool = False) -> str:
+    """A share in per cent, a rank as it is, one digit after the point."""
+    number = value if is_rank(name) else 100 * value
+    rounded = round(number, 1) + 0.0  # no -0.0
+    return f"{rounded:+.1f}" if sign and rounded else f"{rounded:.1f}"
+
+
+def better(name: str, value: float, other: float) -> bool:
+    """Whether a value is better than another."""
+    return value < other if is_rank(name) else value > other
+
+
+def main_figures(task: str, names: Iterable[str]) -> list[str]:
+    """Those that stand for a task, of the ones that are there; all of them for a task that names none."""
+    there = list(names)
+    chosen = [name for name in MAIN.get(task, ()) if name in there]
+    return chosen or there
+
+
+def first_figure(task: str, names: Iterable[str]) -> str | None:
+    """The one that stands for a task, of the ones that are there."""
+    there = list(names)
+    name = FIRST.get(task)
+    return name if name in there else next(iter(main_figures(task, there)), None)
