@@ -165,7 +165,9 @@ class Model:
             try:
                 if isinstance(pixels, InputError):
                     raise pixels
-                regions = self._fitted(images[number], given, number)
+                # Who listens knows which picture it is, and by a better name than its place in this call.
+                name = "its boxes" if on_error else f"the boxes of picture {number + 1}"
+                regions = None if given is None else self._fitted(images[number], given[number], name)
             except InputError as error:
                 if on_error is None:
                     raise
@@ -183,6 +185,11 @@ class Model:
             yield numbers, self._encode_pixels(ready, normalize)
 
     @property
+    def sides(self) -> tuple[str, ...]:
+        """The towers that are there, "image" and "text": files of BriVL may hold one of them alone."""
+        return tuple(getattr(self.towers.config, "towers", ("image", "text")))
+
+    @property
     def takes_boxes(self) -> bool:
         """Whether pictures may come with boxes of the objects in them, as BriVL was trained."""
         return hasattr(self.towers.config, "boxes")
@@ -196,15 +203,12 @@ class Model:
             raise UsageError(f"boxes for {len(boxes)} of {pictures} pictures: give a list, None where there are none")
         return boxes
 
-    def _fitted(self, picture: Picture, boxes: Sequence[Any] | None, number: int) -> Any:
-        """The picture's boxes in pixels of the prepared picture, the whole picture last; None where none were given."""
-        if boxes is None:
-            return None
+    def _fitted(self, picture: Picture, boxes: Any, name: str) -> Any:
+        """A picture's boxes in pixels of the prepared picture, the whole picture last."""
         sizes = self.towers.config
-        if boxes[number] is None:
+        if boxes is None:
             return sizes.usual_boxes(sizes.image.image_size).numpy()
-        name = f"the boxes of picture {number + 1}"
-        asked = read_boxes(boxes[number], name)
+        asked = read_boxes(boxes, name)
         return fitted(asked, *size_of(picture), sizes.image.image_size, sizes.boxes, check=True, name=name)
 
     @torch.no_grad()  # not inference mode: a user may train on these features

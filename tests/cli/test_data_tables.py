@@ -20,7 +20,7 @@ def test_tables_lie_beside_the_files_or_where_they_are_wanted(tmp_path: Path, ca
     result = call("data", "build", raw, "--to", "vqa-fix")
     assert result.exit_code == 0, result.output
     assert "vqav2_train_fix.arrow" in result.stdout
-    assert "train: 6 of 6 pictures that are named, 7 files" in result.stdout
+    assert "train: 6 of 6 pictures used, 7 files in their folders" in result.stdout
     assert (raw / "arrow" / "vqav2_rest_val_fix.arrow").is_file()
     assert json.loads((raw / "arrow" / "label2answer.json").read_text()) == ["no", "yes", "2"]
     again = call("data", "build", raw, "--to", "vqa-fix", "-o", tmp_path / "made", "-q")
@@ -36,7 +36,7 @@ def test_rows_that_cannot_be_used_are_told(tmp_path: Path, call: Call) -> None:
     result = call("data", "build", raw, "--to", "sbu", "--pictures", raw / "SBU")
     assert result.exit_code == 1
     assert "2_b.jpg: its picture is not in" in result.stderr
-    assert "sbu: 1 of 2 pictures that are named, 1 files" in result.stdout
+    assert "sbu: 1 of 2 pictures used, 1 files in their folders" in result.stdout
 
 
 def test_questions_of_visual_genome_say_how_they_are_spread(tmp_path: Path, call: Call) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tuwen
 from tests.cli.conftest import Call, save_pictures
 from tests.models.tiny_towers import save_brivl, save_ernie
 from tuwen.data.embedded import open_embedded
@@ -138,3 +139,13 @@ def test_a_bad_row_of_a_table_is_named_and_the_others_are_searched(call: Call, e
     assert "damaged or cut short" in failures["pairs.tsv:2"]
     hits = json.loads(call("search", tmp_path / "out", "猫", "--json").stdout)["hits"]
     assert {hit["id"] for hit in hits} == {"a", "d"}
+
+
+def test_a_model_of_one_tower_asks_to_leave_out_the_other_rows(call: Call, regions: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    tuwen.load(regions, device="cpu", tower="image").save(alone)
+    done = call("embed", data(tmp_path / "data", GOOD), "-m", alone, "-o", tmp_path / "out")
+    assert (done.exit_code, "has the image tower alone: pass --what image" in done.stderr) == (2, True)
+    assert not (tmp_path / "out").exists()
+    done = call("embed", tmp_path / "data", "-m", alone, "-o", tmp_path / "out", "--what", "image")
+    assert done.exit_code == 0

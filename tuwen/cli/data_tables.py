@@ -42,7 +42,7 @@ def show(built: Built, writing: Writing, quiet: bool) -> None:
     if built.tables:
         console.table(["table", "rows"], [[name, f"{rows:,}"] for name, rows in built.tables.items()], ["rows"])
     for part, counts in built.pictures.items():
-        print(f"{part}: {counts.used:,} of {counts.named:,} pictures that are named, {counts.files:,} files")
+        print(f"{part}: {counts.used:,} of {counts.named:,} pictures used, {counts.files:,} files in their folders")
     for what, count in built.counts.items():
         print(f"{what}: {count:,}" if isinstance(count, int) else f"{what}: {_listed(count)}")
     failed = [(failure.id, failure.reason) for failure in (*built.failures, *writing.failures)]

@@ -31,8 +31,8 @@ def command(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="Folder of pictures and .txt files, or an input file of ERNIE-ViL or BriVL / "
-            "图片和文本文件所在的文件夹，或 ERNIE-ViL、BriVL 的输入文件",
+            help="Folder of pictures and .txt files, a dataset, or an input file of ERNIE-ViL or BriVL / "
+            "图片和文本文件所在的文件夹、数据集，或 ERNIE-ViL、BriVL 的输入文件",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write or update / 输出文件夹")],
@@ -52,6 +52,7 @@ def command(
         Path | None,
         typer.Option("--pictures", help="Folder that picture names in INPUT begin at / 输入文件中图片路径的起点"),
     ] = None,
+    split: Annotated[str, typer.Option("--split", help="Of a dataset that has several / 数据集的划分")] = "",
     half: Annotated[bool, typer.Option("--half", help="Keep vectors as float16 / 以 float16 存储向量")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what another model wrote there / 覆盖其他模型写的内容")
@@ -68,17 +69,19 @@ def command(
     """Embed pictures and texts; run again to update or go on / 嵌入图片和文本，可续跑和更新
 
     INPUT, told by looking: a folder of pictures and .txt files; ERNIE-ViL 2.0's file of text, id and base64 picture
-    between tabs; BriVL's data folder (imgs/ and jsonls/) or one of its .jsonl files, boxes included; or a folder with
-    its images.csv and texts.csv. Rows that cannot be used are named with file and line, and left out.
+    between tabs; BriVL's data folder (imgs/ and jsonls/) or one of its .jsonl files, boxes included; a folder with its
+    images.csv and texts.csv; or a dataset of pictures and captions in any format of `tuwen data`. Rows that cannot be
+    used are named with file and line, and left out.
     """
     original = form is Format.ORIGINAL
     if original and (half or what is not options.What.BOTH):
         raise UsageError("--format original writes float32 vectors of pictures and texts: leave out --half and --what")
     from tuwen.data.inputs import find
 
-    found = find(source, pictures)  # before the model: a wrong folder is answered at once
+    found = find(source, pictures, split)  # before the model: a wrong folder is answered at once
     loaded = ready(model, device, dtype, tokenizer, config)
     loaded.need("embed")
+    _check_sides(loaded, found, what)
     if original:
         _check_original(loaded, found, output, overwrite)
     from tuwen.tasks import embed
@@ -123,6 +126,13 @@ def _about(model: Model, found: Found, recipe: dict[str, Any]) -> dict[str, Any]
 
 def _speed(rows: int, seconds: float) -> str:
     return f"{rows:,} embedded in {seconds:.1f} s" + (f", {rows / seconds:.1f}/s" if rows else "")
+
+
+def _check_sides(model: Model, found: Found, what: options.What) -> None:
+    """Before anything is done: a file of one tower embeds one kind of rows alone."""
+    for side, rows, other in (("image", found.pictures, "text"), ("text", found.texts, "image")):
+        if rows and side not in model.sides and what.value != other:
+            raise UsageError(f"{model.name} has the {other} tower alone: pass --what {other}")
 
 
 def _check_original(model: Model, found: Found, output: Path, overwrite: bool) -> None:

@@ -12,9 +12,11 @@ from typer.core import TyperGroup
 from tuwen.cli import (
     classify,
     convert,
+    data,
     demo,
     doctor,
     embed,
+    evaluate,
     fill,
     ground,
     inspect,
@@ -106,6 +108,8 @@ COMMANDS = (
 )
 for name, function, short in COMMANDS:
     app.command(name, short_help=short)(function)
+app.add_typer(data.app, name="data")
+app.add_typer(evaluate.app, name="eval")
 
 
 def main() -> None:

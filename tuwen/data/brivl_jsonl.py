@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuwen.data.by_picture import ByPair, boxes_of, left_out
+from tuwen.data.chinese_clip_table import lines
+from tuwen.data.dataset import PAIRS, Dataset, Text
 from tuwen.data.folder import Failure
+from tuwen.data.lines import object_of
+from tuwen.data.options import DEFAULT, Options, Writing, about
+from tuwen.data.picture_files import NewPictures
+from tuwen.data.picture_rows import Row, open_rows
+from tuwen.data.table_writing import AsFiles, write_pairs
 from tuwen.errors import InputError
 from tuwen.types import Sample
 
+NAME = "brivl"
+TITLE = "BriVL: imgs/ and jsonls/SPLIT.jsonl with image_id, sentences and bbox"
+KINDS = (PAIRS,)
+
 FOLDER = "jsonls"  # beside imgs, in the original's data folder
+PICTURES = "imgs"
+OURS = ("id", "text_id")  # what our own files say in addition: ids that are no paths, and of texts
 IMAGES, TEXTS = "images.csv", "texts.csv"  # of the second line: no header, one name or text per line
 NAMES = frozenset({"image_id", "sentences", "bbox"})  # of what a row holds
 SENTENCE = "sur_text"  # the name of the sentence that is the text
@@ -47,7 +62,9 @@ def find(path: Path) -> list[Path]:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether one of the first rows has two of image_id, sentences and bbox."""
+    """Whether one of the first rows has two of image_id, sentences and bbox; or of a file in jsonls/ of a folder."""
+    if path.is_dir():
+        return bool(find(path))
     try:
         for (_, line), _ in zip(_lines(path), range(LOOKED_AT), strict=False):
             try:
@@ -128,6 +145,114 @@ def _text(row: dict[str, Any], key: str) -> str:
 def _short(value: Any) -> str:
     text = "missing" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+# -- rows as a dataset ------------------------------------------------------------------------------------------------
+
+
+def splits(path: Path) -> list[str]:
+    """The names of the jsonl files of a folder without their endings."""
+    return [file.stem for file in find(path)] if path.is_dir() else []
+
+
+def open_dataset(path: Path, split: str = "", options: Options = DEFAULT) -> Dataset:
+    """One jsonl file. Ids of pictures are their paths as they stand there, those of texts FILE:LINE.
+
+    Columns of a picture: boxes, as it has them; of a text: sentences, all of them where there are several, and whatever
+    else its row says.
+    """
+    file = next(file for file in find(path) if file.stem == split) if path.is_dir() else path
+    dataset = open_rows(NAME, path, BrivlRows(file, options.pictures), split or file.stem)
+    if not len(dataset.texts) and not dataset.failures:
+        raise InputError(f"{file} is empty: expected rows of image_id, sentences and bbox")
+    return dataset
+
+
+class BrivlRows:
+    """The good rows of a file by number: where each begins."""
+
+    def __init__(self, path: Path, pictures: Path | None) -> None:
+        self._path = path
+        self._folders = around(path, pictures)
+        self._offsets, self._numbers = array("q"), array("q")
+
+    def scan(self, failures: list[Failure]) -> Iterator[Row]:
+        """Every row with a picture that is there, a sentence and boxes."""
+        for number, offset, line in lines(self._path):
+            try:
+                if not line.strip():
+                    raise InputError("the line is empty")
+                found = object_of(number, line)
+                row = self._row(number, found)
+                located(_text(found, "image_id"), self._folders)
+            except InputError as error:
+                cut = "" if line.endswith(b"\n") or "JSON" not in str(error) else ", and the file ends in this row"
+                failures.append(Failure(f"{self._path.name}:{number}", f"{error}{cut}"))
+                continue
+            self._offsets.append(offset)
+            self._numbers.append(number)
+            yield row
+
+    def _row(self, number: int, found: dict[str, Any]) -> Row:
+        place = f"{self._path.name}:{number}"
+        image_id = _text(found, "image_id")
+        words = sentence(found)
+        columns = {name: value for name, value in found.items() if name not in (*NAMES, *OURS)}
+        if len(found["sentences"]) > 1:
+            columns["sentences"] = found["sentences"]
+        text = Text(str(found.get("text_id", place)), words, (), place, columns)
+        return Row(place, str(found.get("id", image_id)), (text,), {"boxes": boxes(found)})
+
+    def _read(self, number: int) -> dict[str, Any]:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offsets[number])
+                return object_of(self._numbers[number], file.readline())
+        except OSError as error:
+            raise InputError(f"{self._path} cannot be read: {error.strerror or error}") from None
+
+    def __getitem__(self, number: int) -> Row:
+        return self._row(self._numbers[number], self._read(number))
+
+    def picture(self, number: int) -> Path:
+        """Its path."""
+        return located(_text(self._read(number), "image_id"), self._folders)
+
+    def stamp(self, number: int) -> bytes:
+        """The path and the boxes."""
+        found = self._read(number)
+        return json.dumps([found["image_id"], found["bbox"]]).encode()
+
+
+def write(dataset: Dataset, target: Path, split: str, options: Options, writing: Writing) -> None:
+    """Pictures in imgs/SPLIT and a row for each pair in jsonls/SPLIT.jsonl of the folder `target`.
+
+    Splits may have different pictures of one id. The original opens image_id from its working directory: run it in
+    `target`. Rows have an id and a text_id of ours,
+    too; texts without a picture, and pictures without a text, are left out and told in the notes.
+    """
+    pairs = ByPair(dataset)
+    left_out(dataset, ["boxes"], writing)
+    name, folder = f"{split or 'data'}.jsonl", target / FOLDER
+    with writing.growing(folder, [name], {**about(dataset, options), "to": NAME}) as files:
+        counts = files.state.setdefault("counts", [0, 0])  # texts without a picture, pictures without a text
+
+        def line(text: Text | None, id: str, cell: str) -> bytes:
+            if text is None or not cell:
+                counts[text is None] += 1
+                return b""
+            columns = {key: value for key, value in text.columns.items() if key not in (*NAMES, *OURS)}
+            said = [pair for pair in text.columns.get("sentences", []) if pair[0] != SENTENCE]
+            row = {"image_id": cell, "sentences": [*said, [SENTENCE, text.text]], "bbox": boxes_of(dataset, id) or []}
+            row |= {"id": id, "text_id": text.id, **columns}
+            return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+        inside = f"{PICTURES}/{split}" if split else PICTURES
+        pictures = NewPictures(target / inside, target / f".{PICTURES}-{split}", files.done > 0, writing.overwrite)
+        write_pairs(pairs, files, name, line, AsFiles(pictures, pairs.ids, f"{inside}/"), options, writing)
+        pictures.finish()
+    alone = ("texts without a picture", "pictures without a text")
+    writing.notes += [f"{count} {what} are left out" for count, what in zip(counts, alone, strict=True) if count]
 
 
 # -- lists of the second line -----------------------------------------------------------------------------------------

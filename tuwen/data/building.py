@@ -240,7 +240,7 @@ def _vg_questions(file: str, name: str, job: Job) -> None:
         parts = {"train": set(map(str, ids["train"])), "val": set(map(str, [*ids["val"], *ids["test"]]))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         path = folder / "vgqa" / file
-        raise InputError(f"{path} cannot be read ({error}): make it with tuwen data build vgqa-split") from None
+        raise InputError(f"{path} cannot be read ({error}): make it with tuwen data build {folder} --to vgqa-split") from None
     labels = _labels(job, job.raw)
     dataset = job.dataset("questions", partial(visual_genome.read, folder, visual_genome.ASKED, job.options))
     groups = Groups(dataset)

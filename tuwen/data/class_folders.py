@@ -23,17 +23,18 @@ KINDS = (CLASSES,)
 SPLITS = ("train", "val", "valid", "validation", "dev", "test")
 LABELS = {"zh": ("label_cn.txt",), "en": ("label.txt", "labels.txt", "label_en.txt")}  # the first there is counts
 INDEX = "index.json"  # ELEVATER's order of pictures, by their numbers in ours
+TABLES = ("metadata.jsonl", "metadata.csv")  # make a folder one of pictures and texts, see picture_folder.py
 LOOKED_AT = 50  # entries of a folder, where only its form is asked for
 ENDINGS = PICTURES | {".pgm"}
 
 
 def looks_like(path: Path) -> bool:
-    """A folder of classes with a file of their names beside it, or in splits, each with folders of pictures."""
+    """A folder of classes with a file of their names in it or beside it, or splits of such folders."""
     if not path.is_dir():
         return False
     if splits(path):
         return True
-    return bool(_label_files(path)) and _has_classes(path)
+    return bool(_label_files(path, path.parent)) and _has_classes(path)
 
 
 def splits(path: Path) -> list[str]:
@@ -96,7 +97,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _has_classes(folder: Path) -> bool:
     """Whether the first folders in it hold pictures without texts beside them."""
-    if not folder.is_dir():
+    if not folder.is_dir() or any((folder / name).is_file() for name in TABLES):
         return False
     inner = [entry for entry in _some(folder) if entry.is_dir()]
     endings = {os.path.splitext(entry.name)[1].lower() for one in inner[:5] for entry in _some(Path(one.path))}  # noqa: PTH122

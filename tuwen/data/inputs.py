@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from tuwen.data import brivl_jsonl, ernie_tsv, folder
+from tuwen.data import brivl_jsonl, ernie_tsv, folder, within
 from tuwen.data.folder import Failure, Found, PictureFile, TextLine
 from tuwen.errors import InputError
 from tuwen.types import Sample
@@ -19,30 +19,34 @@ if TYPE_CHECKING:
 WITHIN = "#"  # between the path of a table and the place of a picture in it
 
 
-def find(path: Path, pictures: Path | None = None) -> Found:
-    """Everything to embed at a path: `folder.find`, and the input files of ERNIE-ViL 2.0 and BriVL.
+def find(path: Path, pictures: Path | None = None, split: str = "") -> Found:
+    """Everything to embed at a path: `folder.find`, the input files of ERNIE-ViL 2.0 and BriVL, and datasets of pairs.
 
     Those are a file of text, id and base64 picture between tabs; `imgs/` and `jsonls/`, or one .jsonl file; images.csv
     and texts.csv. Their texts know their pictures, but for those of the last. pictures: the folder that picture names
-    in such a file begin at. Rows that cannot be used are failures, named with file and line.
+    in such a file begin at; split: of a dataset that has several. Rows that cannot be used are failures, named with
+    file and line.
     """
     path = path.expanduser()
-    if not path.exists():
-        return folder.find(path)
     lists = brivl_jsonl.find_lists(path) if path.is_dir() else None
     if lists is not None:
         return _of_lists(lists, pictures)
+    if path.is_file() and path.suffix.lower() in folder.PICTURES | folder.TEXTS:
+        return folder.find(path)
+    if path.is_file() and ernie_tsv.looks_like(path):
+        return _of_samples(path.resolve().parent, [path], ernie_tsv.read)
+    name = within.format_of(path)
+    if name:
+        return within.list_dataset(path, name, split, pictures)
     tables = brivl_jsonl.find(path)
     if tables:
         root = path.resolve() if path.is_dir() else path.resolve().parent
         return _of_samples(root, tables, lambda file, failed: brivl_jsonl.read(file, failed, pictures))
-    if path.is_file() and path.suffix.lower() not in folder.PICTURES | folder.TEXTS:
-        if not ernie_tsv.looks_like(path):
-            raise InputError(
-                f"{path} is neither a folder nor a picture nor a text file, and none of its first "
-                f"{ernie_tsv.LOOKED_AT} rows is a text, an id and a base64 picture with tabs between them"
-            )
-        return _of_samples(path.resolve().parent, [path], ernie_tsv.read)
+    if path.is_file():
+        raise InputError(
+            f"{path} is neither a folder nor a picture nor a text file nor another dataset, and none of its first "
+            f"{ernie_tsv.LOOKED_AT} rows is a text, an id and a base64 picture with tabs between them"
+        )
     return folder.find(path)
 
 
@@ -126,6 +130,9 @@ def content(source: str) -> str | bytes:
 
     InputError where the table has no picture at that place any more.
     """
+    if within.is_within(source):
+        found = within.picture_within(source)
+        return found if isinstance(found, bytes) else str(found)
     if not is_inside(source):
         return source
     path, _, offset = source.rpartition(WITHIN)
@@ -133,7 +140,9 @@ def content(source: str) -> str | bytes:
 
 
 def is_inside(source: str) -> bool:
-    """Whether a picture lies inside a table and not in a file of its own."""
+    """Whether a picture lies inside a table or dataset and not in a file of its own."""
+    if within.is_within(source):
+        return True
     path, _, offset = source.rpartition(WITHIN)
     return bool(path) and offset.isdecimal() and offset.isascii() and not Path(source).exists()
 

@@ -1,0 +1,151 @@
+"""A dataset as every reader gives it: pictures by id, texts that name them, read when they are asked for."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from tuwen.data.folder import Failure
+from tuwen.errors import InputError
+from tuwen.types import Sample
+
+if TYPE_CHECKING:
+    from tuwen.types import Picture
+
+# What the texts of a dataset are.
+PAIRS = "pairs"  # captions: a text describes each of its pictures
+CLASSES = "classes"  # names of classes: a text names the class of each of its pictures
+QUESTIONS = "questions"  # columns answers: list of texts, by people; answer: the most frequent one
+CHOICES = "choices"  # columns answers, reasons: lists of words; label, reason_label: the right ones; objects, boxes
+STATEMENTS = "statements"  # about two pictures; column label: whether it is true
+ENTAILMENT = "entailment"  # column label: "entailment", "neutral" or "contradiction"; premise: a text
+KINDS = (PAIRS, CLASSES, QUESTIONS, CHOICES, STATEMENTS, ENTAILMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text and the ids of its pictures, none where the split does not tell.
+
+    place: file and line ("valid_texts.jsonl:3"); columns: whatever else its row says, by the names above.
+    """
+
+    id: str
+    text: str
+    image_ids: tuple[str, ...] = ()
+    place: str = ""
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Dataset:
+    """One split of a dataset. Ids are texts, also where the file has whole numbers; pictures and texts count apart.
+
+    pictures: id -> a path or the bytes of a picture's file, in the order of the file, read when asked for;
+    texts: in the order of the file, parsed when asked for; failures: rows that cannot be used, known after opening;
+    picture_columns: id -> what else the file says of a picture, e.g. "boxes", where it does.
+    """
+
+    format: str
+    path: Path
+    kind: str
+    pictures: Mapping[str, Picture]
+    texts: Sequence[Text]
+    split: str = ""
+    failures: list[Failure] = field(default_factory=list)
+    picture_columns: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def samples(self) -> Samples:
+        """Every pair of a text and a picture, in the order of the texts, with random access."""
+        return Samples(self)
+
+
+class Samples(Sequence[Sample]):
+    """Pairs of a dataset by number. Texts without a picture and pictures without a text are in no pair."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._ends = array("q", accumulate(len(text.image_ids) for text in dataset.texts))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, place: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Sample]: ...
+
+    def __getitem__(self, place: int | slice) -> Sample | list[Sample]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        number = place + len(self) if place < 0 else place
+        if not 0 <= number < len(self):
+            raise IndexError(f"pair {place} of {len(self)}")
+        row = bisect_right(self._ends, number)
+        text = self.dataset.texts[row]
+        return self._sample(text, number - self._ends[row] + len(text.image_ids))
+
+    def __iter__(self) -> Iterator[Sample]:
+        for text in self.dataset.texts:
+            for position in range(len(text.image_ids)):
+                yield self._sample(text, position)
+
+    def _sample(self, text: Text, position: int) -> Sample:
+        image_id = text.image_ids[position]
+        return Sample(self.dataset.pictures[image_id], text.text, image_id, text.id, text.columns)
+
+
+class Lines(Sequence[Text]):
+    """Texts that are lines of a file: only their offsets are kept.
+
+    parse: (line number from 1, the line's bytes) -> Text; it has accepted each of these lines before.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        offsets: Sequence[int] | np.ndarray[Any, Any],
+        numbers: Sequence[int] | np.ndarray[Any, Any],
+        parse: Callable[[int, bytes], Text],
+    ) -> None:
+        self.path = path
+        self._offsets = np.asarray(offsets, dtype=np.int64)
+        self._numbers = np.asarray(numbers, dtype=np.int64)
+        self._parse = parse
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @overload
+    def __getitem__(self, place: int) -> Text: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Text]: ...
+
+    def __getitem__(self, place: int | slice) -> Text | list[Text]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        offset, number = int(self._offsets[place]), int(self._numbers[place])
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return self._text(number, file.readline())
+
+    def __iter__(self) -> Iterator[Text]:
+        with self.path.open("rb") as file:
+            for offset, number in zip(self._offsets.tolist(), self._numbers.tolist(), strict=True):
+                file.seek(offset)
+                yield self._text(number, file.readline())
+
+    def _text(self, number: int, line: bytes) -> Text:
+        try:
+            return self._parse(number, line)
+        except InputError as error:
+            raise InputError(f"{self.path}, line {number} has changed since it was opened: {error}") from None

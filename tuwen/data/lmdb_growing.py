@@ -1,0 +1,184 @@
+"""An LMDB that grows in batches beside its place: whole or not there, and a stopped run goes on to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from tuwen.data.folder import Failure
+from tuwen.data.lmdb_store import FILE
+from tuwen.errors import InputError
+
+LOCK = "lock.mdb"
+BATCH_ROWS = 20_000
+BATCH_BYTES = 32 << 20
+PAGE = 4096
+FORMAT = 1
+
+# A key, or None for the number of rows written so far, and a value; None instead of both for a row that cannot be.
+Row = tuple[bytes | None, bytes] | None
+
+
+class GrowingStore:
+    """The environment `folder`, under a temporary name until `put_in_place`.
+
+    A batch is one transaction; a note beside says how far the one after each transaction is, so that the next run with
+    the same `about` goes on behind the last that was finished. The environment is opened anew for every batch: what a
+    run leaves behind does not depend on where it was stopped, and its map is never larger than needed, which matters
+    where a map takes its whole size on the disk.
+
+    counted: the key of the number of rows written. over: begin with what is there already, whose other keys stay.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        counted: bytes,
+        about: Mapping[str, Any],
+        failures: list[Failure],
+        overwrite: bool = False,
+        over: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.done = 0
+        self.state: dict[str, Any] = {"written": 0}
+        self._counted = counted
+        self._about = json.loads(json.dumps({"format": FORMAT, **about}))
+        self._failures = failures
+        self._part = folder / ".part"
+        self._note = folder / ".run.json"
+        self._whole = False
+        self._last: dict[str, Any] = {}  # as of the last transaction
+        try:
+            self._take_up(overwrite, over)
+        except OSError as error:
+            raise self._cannot(error) from error
+
+    @property
+    def written(self) -> int:
+        """Rows that are in it."""
+        return int(self.state["written"])
+
+    # -- begin and go on ----------------------------------------------------------------------------------------------
+
+    def _take_up(self, overwrite: bool, over: bool) -> None:
+        note = self._read_note()
+        if note is not None:
+            self._go_on(note)
+            return
+        final = self.folder / FILE
+        if final.exists() and not (overwrite or over):
+            raise InputError(f"{final} is there already: choose another place, or pass --overwrite to replace it")
+        shutil.rmtree(self._part, ignore_errors=True)
+        self._part.mkdir(parents=True)
+        if final.exists() and over:
+            shutil.copyfile(final, self._part / FILE)
+        self._last = self._state()
+        self._write_note(self._last_transaction())
+
+    def _read_note(self) -> dict[str, Any] | None:
+        try:
+            note = json.loads(self._note.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        if not isinstance(note, dict) or note.get("about") != self._about:
+            return None
+        return note if note["after"]["whole"] or (self._part / FILE).exists() or note["transaction"] == 0 else None
+
+    def _go_on(self, note: dict[str, Any]) -> None:
+        """The note was written before its transaction: of the two states in it, that which the file is in counts."""
+        in_place = not (self._part / FILE).exists()
+        finished = in_place or self._last_transaction() == note["transaction"]
+        self._last = note["after"] if finished else note["before"]
+        self.done, self.state, self._whole = self._last["done"], self._last["state"], self._last["whole"]
+        known = set(self._failures)  # another part of the same run may have told of them
+        self._failures += [failure for content in self._last["failures"] if (failure := Failure(*content)) not in known]
+
+    def _last_transaction(self) -> int:
+        if not (self._part / FILE).exists():
+            return 0
+        with self._opened(0) as environment:
+            return int(environment.info()["last_txnid"])
+
+    def _opened(self, more: int) -> Any:
+        path = self._part / FILE
+        size = (path.stat().st_size if path.exists() else 0) + more + (1 << 20)
+        return lmdb.open(str(self._part), map_size=-(-size // PAGE) * PAGE)
+
+    # -- write --------------------------------------------------------------------------------------------------------
+
+    def fill(self, rows: Iterable[Row]) -> None:
+        """Write the rows from `done` on, and their number."""
+        if self._whole:
+            return
+        batch: list[tuple[bytes, bytes]] = []
+        passed, size, written = 0, 0, self.written
+        for row in rows:
+            passed += 1
+            if row is not None:
+                key, value = row
+                batch.append((b"%d" % written if key is None else key, value))
+                size += len(value)
+                written += 1
+            if passed >= BATCH_ROWS or size >= BATCH_BYTES:
+                self._commit(batch, passed, size)
+                batch, passed, size = [], 0, 0
+        self._commit(batch, passed, size, whole=True)
+
+    def _commit(self, batch: list[tuple[bytes, bytes]], passed: int, size: int, whole: bool = False) -> None:
+        self.done += passed
+        self.state["written"] = self.written + len(batch)
+        self._whole = whole
+        # A row may touch a page of its own, and half the pages may be new ones after a split; the rest is to be safe.
+        room = 2 * size + 4 * PAGE * len(batch) + (8 << 20)
+        try:
+            with self._opened(room) as environment:
+                self._write_note(environment.info()["last_txnid"] + 1)
+                with environment.begin(write=True) as writing:
+                    writing.cursor().putmulti(batch)
+                    if whole:
+                        writing.put(self._counted, b"%d" % self.written)
+        except (OSError, lmdb.Error) as error:
+            raise self._cannot(error) from error
+        self._last = self._state()
+
+    def _state(self) -> dict[str, Any]:
+        failures = [[failure.id, failure.reason, failure.key] for failure in self._failures]
+        state = {"done": self.done, "state": self.state, "failures": failures, "whole": self._whole}
+        copy: dict[str, Any] = json.loads(json.dumps(state))
+        return copy
+
+    def _write_note(self, transaction: int) -> None:
+        """How far it is before and after a transaction."""
+        note = {"about": self._about, "transaction": transaction, "before": self._last, "after": self._state()}
+        new = self._note.with_name(self._note.name + ".new")
+        new.write_text(json.dumps(note), encoding="utf-8")
+        new.replace(self._note)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def put_in_place(self) -> None:
+        """Give the files their names; the note stays until `forget`, for a run that is stopped in between."""
+        try:
+            for name in (LOCK, FILE):
+                if (self._part / name).exists():
+                    (self._part / name).replace(self.folder / name)
+        except OSError as error:
+            raise self._cannot(error) from error
+
+    def forget(self) -> None:
+        """All is in place."""
+        self._note.unlink(missing_ok=True)
+        shutil.rmtree(self._part, ignore_errors=True)
+
+    def _cannot(self, error: Exception) -> InputError:
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
+        return InputError(
+            f"cannot write to {self.folder}: {reason}; what is done so far is kept there under a temporary name, run "
+            "the same again to go on"
+        )

@@ -1,0 +1,201 @@
+"""An LMDB opened for reading, by any number of readers of a process; and the pickled pairs of Chinese-CLIP's."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from weakref import WeakValueDictionary
+
+import lmdb
+
+from tuwen.errors import InputError
+
+FILE = "data.mdb"
+BATCH = 4096
+BATCH_BYTES = 16 << 20
+# Pages that were read count as memory of the process until they are let go of.
+READ_BYTES = 64 << 20
+
+_OPEN: WeakValueDictionary[tuple[int, int], Store] = WeakValueDictionary()
+
+
+class Store:
+    """One environment. LMDB opens a file once per process only, so `store` hands out the one there is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = Lock()
+        self._read = 0
+        self._environment = self._open()
+
+    def _open(self) -> Any:
+        path = self.folder / FILE
+        try:
+            # Without a lock file: datasets may lie where nobody can write.
+            environment = lmdb.open(str(self.folder), readonly=True, lock=False, create=False, readahead=False)
+            needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        except lmdb.Error as error:
+            raise InputError(f"{path} is no LMDB, or damaged: {error}") from None
+        found = path.stat().st_size
+        if found < needed:  # reading beyond its end would kill the process
+            environment.close()
+            raise InputError(f"{path} is cut off: it has {found:,} bytes of {needed:,}; copy or build it again")
+        return environment
+
+    def __len__(self) -> int:
+        return int(self._environment.stat()["entries"])
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key."""
+        with self._lock:
+            try:
+                with self._environment.begin() as reading:
+                    value: bytes | None = reading.get(key)
+            except lmdb.Error as error:
+                raise self._damaged(error) from None
+            self._let_go(len(value or b""))
+        return value
+
+    def many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of those keys that are there."""
+        with self._lock:
+            try:
+                with self._environment.begin() as reading:
+                    found = dict(reading.cursor().getmulti(keys))
+            except lmdb.Error as error:
+                raise self._damaged(error) from None
+            self._let_go(sum(map(len, found.values())))
+        return found
+
+    def items(self, after: bytes | None = None, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) in the order of the keys, bytewise, those behind `after`; values=False: b"" for each."""
+        last = after
+        while batch := self._batch(last, values):
+            yield from batch
+            last = batch[-1][0]
+
+    def _batch(self, after: bytes | None, values: bool) -> list[tuple[bytes, bytes]]:
+        found: list[tuple[bytes, bytes]] = []
+        size = 0
+        with self._lock:
+            try:
+                with self._environment.begin() as reading:
+                    cursor = reading.cursor()
+                    there = cursor.first() if after is None else cursor.set_range(after)
+                    if there and after is not None and cursor.key() == after:
+                        there = cursor.next()
+                    while there and len(found) < BATCH and size < BATCH_BYTES:
+                        value = cursor.value() if values else b""
+                        found.append((cursor.key(), value))
+                        size += len(value)
+                        there = cursor.next()
+            except lmdb.Error as error:
+                raise self._damaged(error) from None
+            self._let_go(size)
+        return found
+
+    def _damaged(self, error: Exception) -> InputError:
+        return InputError(f"{self.folder / FILE} is damaged: {error}")
+
+    def _let_go(self, read: int) -> None:
+        self._read += read
+        if self._read > READ_BYTES:
+            self._environment.close()
+            self._environment = self._open()
+            self._read = 0
+
+
+def store(folder: Path) -> Store:
+    """The environment of a folder; InputError where it is none, or cut off."""
+    try:
+        status = (folder / FILE).stat()
+    except OSError as error:
+        raise InputError(f"{folder / FILE} cannot be read: {error.strerror or error}") from None
+    key = (status.st_dev, status.st_ino)
+    found = _OPEN.get(key)
+    if found is None:
+        found = _OPEN[key] = Store(folder)
+    return found
+
+
+class Handle:
+    """A `Store` by its folder, for objects that travel between processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """The environment, opened at first use."""
+        if self._store is None:
+            self._store = store(self.folder)
+        return self._store
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "_store": None}
+
+
+# -- pickled pairs ----------------------------------------------------------------------------------------------------
+
+Pair = tuple[int | str, int | str, str]
+_HEAD = b"\x80\x04\x95"  # protocol 4, and a frame
+_TAIL = b"\x87\x94."  # a tuple of three, remembered; the end
+
+
+def read_pair(value: bytes) -> Pair:
+    """(image_id, text_id, text) of a pickled tuple, without running anything in it; InputError where it is none."""
+    if value[:3] == _HEAD and value[-3:] == _TAIL:
+        try:
+            image_id, place = _item(value, 11)
+            text_id, place = _item(value, place)
+            text, place = _item(value, place)
+            if isinstance(text, str) and place == len(value) - 3:
+                return image_id, text_id, text
+        except (ValueError, IndexError, struct.error):
+            pass  # another way to write the same, or damaged: the careful reader tells
+    return _read_carefully(value)
+
+
+def _item(value: bytes, place: int) -> tuple[int | str, int]:
+    """The number or text at `place` as Python itself pickles it, and the place after it; ValueError for all else."""
+    code = value[place]
+    if code == 0x4B:  # BININT1
+        return value[place + 1], place + 2
+    if code == 0x4D:  # BININT2
+        return value[place + 1] | value[place + 2] << 8, place + 3
+    if code == 0x4A:  # BININT
+        return struct.unpack_from("<i", value, place + 1)[0], place + 5
+    if code == 0x8C:  # SHORT_BINUNICODE
+        start, size = place + 2, value[place + 1]
+    elif code == 0x58:  # BINUNICODE
+        start, size = place + 5, struct.unpack_from("<I", value, place + 1)[0]
+    else:
+        raise ValueError
+    end = start + size
+    if value[end] != 0x94:  # MEMOIZE
+        raise ValueError
+    return value[start:end].decode(), end + 1
+
+
+def _read_carefully(value: bytes) -> Pair:
+    from tuwen.checkpoint.pickles import PickleError, read_pickle
+
+    try:
+        reading = read_pickle(io.BytesIO(value), {})
+    except PickleError as error:
+        raise InputError(f"it is no pickled pair ({error})") from None
+    if reading.foreign:
+        raise InputError(f"its pickle wants {reading.foreign[0]}, which no pair needs: nothing of it was run")
+    pair = reading.value
+    if not (isinstance(pair, tuple) and len(pair) == 3 and isinstance(pair[2], str) and all(map(_is_id, pair[:2]))):
+        raise InputError(f"it is {str(pair)[:60]}, expected (image_id, text_id, text)")
+    return pair[0], pair[1], pair[2]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
