@@ -53,7 +53,6 @@ HEAVY = {
     "torch.utils.tensorboard": ("train/*.py",),
     "typer": ("cli/*.py",),
     "uvicorn": ("serve/*.py",),
-    "webdataset": ("data/*.py",),
 }
 
 # They do not load on every platform, or belong to the originals; transformers only in tests and benchmarks.

@@ -82,6 +82,23 @@ def test_an_empty_line_at_the_end_is_no_class_and_one_between_is_an_error(tmp_pa
         open_dataset(tmp_path, "test")
 
 
+def test_as_the_original_reads_them_folders_count_by_rank_and_empty_lines_are_classes(tmp_path: Path) -> None:
+    folders = {str(n): 1 for n in (0, 2, 10)}
+    root = made(tmp_path, folders, ["猫", "狗", "", "马", ""])
+    dataset = open_dataset(root, "test", Options(original=True))
+    assert [(text.text, text.image_ids) for text in dataset.texts] == [
+        ("猫", ("0/0.jpg",)),
+        ("狗", ("10/0.jpg",)),
+        ("", ("2/0.jpg",)),
+        ("马", ()),
+        ("", ()),
+    ]
+    assert not dataset.notes
+    (root / "label_cn.txt").write_text("猫\n狗\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"3 folders and label_cn.txt 2 names"):
+        open_dataset(root, "test", Options(original=True))
+
+
 def test_names_in_both_languages_stand_side_by_side(tmp_path: Path) -> None:
     made(tmp_path, {"0": 1, "1": 1}, ["猫", "狗"])
     (tmp_path / "label.txt").write_text("cat\ndog\n", encoding="utf-8")

@@ -14,7 +14,7 @@ import pytest
 from tests import official
 from tests.datasets import png
 from tuwen.data import formats
-from tuwen.data.dataset import CHOICES, ENTAILMENT, PAIRS, QUESTIONS, STATEMENTS, Dataset
+from tuwen.data.dataset import CHOICES, ENTAILMENT, PAIRS, QUESTIONS, STATEMENTS, Dataset, Text
 from tuwen.data.options import Options
 from tuwen.errors import InputError
 
@@ -38,6 +38,7 @@ SETS: dict[str, tuple[Callable[[Path], Path], str, str, list[str]]] = {
         PAIRS,
         ["train", "restval", "val", "test", "train+restval"],
     ),
+    "ai-challenger": (official.save_ai_challenger, "", PAIRS, ["train", "validation"]),
     "visual-genome": (official.save_visual_genome, "", PAIRS, ["regions", "questions"]),
     "web-captions": (official.save_web_captions, "cc", PAIRS, ["train", "val"]),
     "vcr": (official.save_vcr, "", CHOICES, ["val"]),
@@ -245,8 +246,7 @@ def test_choices_come_with_their_boxes(tmp_path: Path) -> None:
     assert "came before" in failures(found)["val.jsonl:4"]
     assert "is not below" in failures(found)["val.jsonl:5"]
     (root / "vcr1images" / "movie" / "0.json").write_text("{}")
-    with pytest.raises(InputError, match=r"0\.json is not a JSON object with boxes"):
-        found.texts[0]
+    assert "0.json is not a JSON object with boxes" in found.texts[0].columns["problem"]
 
 
 # -- captions ---------------------------------------------------------------------------------------------------------
@@ -270,6 +270,48 @@ def test_splits_of_karpathy_may_be_joined(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match="looks like none of"):
         formats.recognise(tmp_path / "karpathy")  # both are there: one has to be named
+
+
+def test_captions_of_ai_challenger_are_found_from_its_folders_and_files(tmp_path: Path) -> None:
+    folder = official.save_ai_challenger(tmp_path) / "ai_challenger_caption_validation_20170910"
+    file = folder / "caption_validation_annotations_20170910.json"
+    for path in (folder, file):
+        assert formats.recognise(path) == "ai-challenger"
+        dataset = formats.open_dataset(path)
+        assert (dataset.split, len(dataset.pictures), len(dataset.texts)) == ("validation", 3, 15)
+    assert dataset.texts[7] == Text(
+        "validation0001.jpg#2", "第1张图 2", ("validation0001.jpg",), f"{file.name}:validation0001.jpg"
+    )
+    with pytest.raises(InputError, match="has the splits train, validation: name one"):
+        formats.open_dataset(tmp_path)
+    official.save(folder / "caption_validation_annotations_20180101.json", [])
+    with pytest.raises(InputError, match=r"has not one caption_validation_annotations_DATE.json but .*: name one"):
+        formats.open_dataset(folder)
+    pictures = folder / "caption_validation_images_20170910"
+    pictures.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"the pictures of caption_validation_annotations_20170910.json are not there"):
+        formats.open_dataset(file)
+    assert len(formats.open_dataset(file, options=Options(pictures=tmp_path / "elsewhere")).pictures) == 3
+
+
+def test_bad_rows_of_ai_challenger_are_named(tmp_path: Path) -> None:
+    folder = official.save_ai_challenger(tmp_path) / "ai_challenger_caption_validation_20170910"
+    file = folder / "caption_validation_annotations_20170910.json"
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    (folder / "caption_validation_images_20170910" / "validation0002.jpg").unlink()
+    official.save(file, [rows[0], [], {"caption": ["一"]}, {"image_id": "a.jpg", "caption": "一"}, rows[0], *rows[1:]])
+    dataset = formats.open_dataset(folder)
+    assert failures(dataset) == {
+        f"{file.name}[1]": "it is a list, expected an object",
+        f"{file.name}[2]": "it has no image_id",
+        f"{file.name}[3]": "a.jpg has no list of captions",
+        f"{file.name}[4]": "its picture validation0000.jpg came before",
+        f"{file.name}[6]": f"its picture validation0002.jpg is not in {folder / 'caption_validation_images_20170910'}",
+    }
+    assert [text.id for text in dataset.texts[4:6]] == ["validation0000.jpg#4", "validation0001.jpg#0"]
+    file.write_text(file.read_text(encoding="utf-8")[:-40], encoding="utf-8")
+    with pytest.raises(InputError, match=r"is cut off at byte \d+, after 6 items"):
+        formats.open_dataset(folder)
 
 
 def test_regions_and_questions_of_visual_genome(tmp_path: Path) -> None:

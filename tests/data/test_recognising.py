@@ -37,6 +37,7 @@ READ_ONLY: dict[str, Callable[[Path], Path]] = {
     "nlvr2": official.save_nlvr2,
     "snli-ve": official.save_snli_ve,
     "karpathy": lambda root: official.save_karpathy(root) / "karpathy" / "dataset_coco.json",
+    "ai-challenger": official.save_ai_challenger,
     "visual-genome": official.save_visual_genome,
     "web-captions": lambda root: official.save_web_captions(root) / "cc",
     "class-folders": save_class_folders,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuwen.cli import console, eval_run, options
+from tuwen.cli import console, eval_options, eval_run, options
 from tuwen.cli.eval_run import Outcome, Watch
 from tuwen.errors import InputError, UsageError
 
@@ -76,8 +76,8 @@ def command(
             help="Features instead of a model: .npy, .jsonl or folders of tuwen embed / 直接给出图片与文本特征",
         ),
     ] = None,
-    data: eval_run.Data = None,
-    split: eval_run.Split = "",
+    data: eval_options.Data = None,
+    split: eval_options.Split = "",
     protocol: Annotated[
         Protocol, typer.Option("--protocol", help="Ours, or as an original's script counts / 评测协议")
     ] = Protocol.OWN,
@@ -90,12 +90,12 @@ def command(
         typer.Option("--format", help="original: write every file of the original's scripts, too / 同时写出原版文件"),
     ] = Format.TUWEN,
     batch_size: options.BatchSize = 32,
-    source: eval_run.Form = "",
-    pictures: eval_run.PictureFolder = None,
-    strip_pos: eval_run.StripPos = False,
-    first: eval_run.First = None,
-    output: eval_run.Output = None,
-    skip_existing: eval_run.SkipExisting = False,
+    source: eval_options.Form = "",
+    pictures: eval_options.PictureFolder = None,
+    strip_pos: eval_options.StripPos = False,
+    first: eval_options.First = None,
+    output: eval_options.Output = None,
+    skip_existing: eval_options.SkipExisting = False,
     on_error: options.SkipOrFail = options.OnError.SKIP,
     dtype: options.Dtype = "float32",
     device: options.Device = None,
@@ -109,8 +109,9 @@ def command(
     Any number of pictures may belong to a text, and texts to a picture. Features are kept in RUNS/features, so that the
     same model on the same set needs no second pass.
     """
-    asked = eval_run.Asked(
+    asked = eval_options.Asked(
         set=name,
+        models=model or [],
         data=data,
         split=split,
         form=source,
@@ -144,19 +145,17 @@ def command(
 
         (one,) = models
         rule = retrieval.protocol_of(protocol.value, one.family)
-        cache = output / "features" if output else None
         how = "fail" if watch.on_error is None else "skip"
-        image, text = retrieval.encode(one, dataset, rule, cache, batch_size, how, watch.advance)
+        image, text = retrieval.encode(one, dataset, rule, asked.features, batch_size, how, watch.advance)
         for failure in image.failures:
             if watch.on_error is not None:
                 watch.on_error(failure.id, InputError(failure.reason))
         return _outcome(image, text, dataset, rule, _folder(asked, form, eval_run.called(one.name)))
 
-    everything = [[one] for one in model]
-    eval_run.run("retrieval", everything, asked, evaluate, total=lambda of: len(of.pictures) + len(of.texts))
+    eval_run.run("retrieval", asked, evaluate, total=lambda of: len(of.pictures) + len(of.texts))
 
 
-def _folder(asked: eval_run.Asked, form: Format, model: str) -> Path | None:
+def _folder(asked: eval_options.Asked, form: Format, model: str) -> Path | None:
     """Where the original's files go."""
     if form is Format.TUWEN or asked.output is None:
         return None
@@ -183,7 +182,9 @@ def _outcome(image: Features, text: Features, dataset: Dataset, rule: str, folde
 # -- from files -------------------------------------------------------------------------------------------------------
 
 
-def _from_files(asked: eval_run.Asked, features: tuple[Path, Path] | None, protocol: Protocol, form: Format) -> None:
+def _from_files(
+    asked: eval_options.Asked, features: tuple[Path, Path] | None, protocol: Protocol, form: Format
+) -> None:
     """The same without a model: features that are there already."""
     from tuwen.evaluate import feature_files, retrieval
 
@@ -213,7 +214,7 @@ def _from_files(asked: eval_run.Asked, features: tuple[Path, Path] | None, proto
         console.note(f"-> {asked.submit}", asked.quiet)
 
 
-def _matched(asked: eval_run.Asked, read: list[Any]) -> tuple[Features, Features, Dataset]:
+def _matched(asked: eval_options.Asked, read: list[Any]) -> tuple[Features, Features, Dataset]:
     from tuwen.evaluate import feature_files
 
     if not asked.set:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from tuwen.cli import console, eval_line, options
+from tuwen.cli.eval_options import Asked
 from tuwen.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -22,82 +22,6 @@ if TYPE_CHECKING:
     from tuwen.evaluate.runs import Run
     from tuwen.evaluate.scored import Scored
     from tuwen.model import Model
-
-
-class Protocol(StrEnum):
-    """Whose definitions count."""
-
-    OWN = "own"
-    ORIGINAL = "original"
-
-
-Set = Annotated[
-    str, typer.Argument(metavar="SET", help="A dataset, or a name for the one in --data / 数据集路径或名称")
-]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder or file of the dataset / 数据集所在位置")]
-Split = Annotated[str, typer.Option("--split", help="Which split, where there are several / 数据集划分")]
-Form = Annotated[str, typer.Option("--from", metavar="FORMAT", help="Its format, else told by looking / 数据集格式")]
-PictureFolder = Annotated[
-    Path | None, typer.Option("--pictures", help="Folder that picture names begin at / 图片路径的起点")
-]
-Models = Annotated[
-    list[str],
-    typer.Option("--model", "-m", metavar="MODEL", help="Name, folder or weight file; several compare / 模型，可多个"),
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="RUNS", help="Folder to keep the runs in / 结果文件夹")
-]
-Original = Annotated[Protocol, typer.Option("--protocol", help="Ours, or exactly as the original's script / 评测协议")]
-SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Take runs that are in RUNS already / 跳过已有结果")
-]
-StripPos = Annotated[
-    bool, typer.Option("--strip-pos", help='Captions without parts of speech ("男人/n 骑/v") / 去掉词性标注')
-]
-First = Annotated[
-    int | None, typer.Option("--first", min=1, metavar="N", help="Only the first pictures / 只用前 N 张图片")
-]
-Submit = Annotated[
-    Path | None, typer.Option("--submit", metavar="FILE", help="Write the file for the judges / 写出提交文件")
-]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the user typed.
-
-    tokenizers: of models that have another than `tokenizer`; settings: options of the evaluator beyond its defaults,
-    which tell one run from another.
-    """
-
-    set: str
-    data: Path | None = None
-    split: str = ""
-    form: str = ""
-    pictures: Path | None = None
-    output: Path | None = None
-    original: bool = False
-    skip_existing: bool = False
-    submit: Path | None = None
-    on_error: options.OnError = options.OnError.SKIP
-    dtype: str = "float32"
-    device: str | None = None
-    tokenizer: Path | None = None
-    config: Path | None = None
-    answers: Path | None = None
-    strip_pos: bool = False
-    first: int | None = None
-    tokenizers: Mapping[str, Path | None] = field(default_factory=dict)
-    quiet: bool = False
-    as_json: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What a run's name hangs on."""
-        protocol = {"protocol": Protocol.ORIGINAL.value} if self.original else {}
-        first = {"first": self.first} if self.first is not None else {}
-        return {**protocol, **first, **self.settings}
 
 
 @dataclass(frozen=True)
@@ -123,17 +47,18 @@ Evaluate = Callable[["list[Model]", "Dataset", Watch], Outcome]
 
 def run(
     task: str,
-    groups: Sequence[Sequence[str]],
     asked: Asked,
     evaluate: Evaluate,
+    groups: Sequence[Sequence[str]] | None = None,
     given: Opened | None = None,
     total: Callable[[Dataset], int] = lambda dataset: len(dataset.texts),
 ) -> None:
-    """Evaluate each group of models, most often one each, on the dataset; show, keep and submit what comes out.
+    """Evaluate each group of models, by default one each, on the dataset; show, keep and submit what comes out.
 
     task: as the evaluator calls it; total: how much there is to do, for the bar. Exit code 1 where rows or pictures
     cannot be used.
     """
+    groups = [[one] for one in asked.models] if groups is None else groups
     if asked.submit is not None and len(groups) > 1:
         raise UsageError("--submit writes the answers of one model: pass one")
     if asked.skip_existing and asked.output is None:

@@ -12,6 +12,7 @@ from tuwen.errors import UsageError
 
 if TYPE_CHECKING:
     from tuwen.evaluate.known import Known
+    from tuwen.evaluate.runs import Run
 
 Resamples = Annotated[int, typer.Option("--resamples", min=0, help="Of the bootstrap / 自助抽样次数")]
 
@@ -41,7 +42,7 @@ def table(
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="RUN", help="A run's .json / 结果文件")],
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="A run's .json, or a folder with one run / 结果文件")],
     second: Annotated[Path, typer.Argument(metavar="RUN", help="Another of the same set / 同一数据集的另一结果")],
     resamples: Resamples = 10_000,
     seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap / 自助抽样的随机种子")] = 0,
@@ -50,7 +51,7 @@ def compare(
     """The first minus the second, query by query: interval and p of each figure / 成对比较两次结果"""
     from tuwen.evaluate import figures, runs
 
-    one, other = runs.read(first), runs.read(second)
+    one, other = _one(first), _one(second)
     if not resamples:
         raise UsageError("--resamples is 0: it must be at least 1 to compare")
     found = runs.compare(one, other, resamples, seed)
@@ -72,6 +73,18 @@ def compare(
     ]
     columns = ["figure", "first", "second", "Δ", "95 %", "p"]
     console.table(columns, rows, columns[1:])
+
+
+def _one(place: Path) -> Run:
+    """The run of a file, or the only one of a folder."""
+    from tuwen.evaluate import runs
+
+    if not place.is_dir():
+        return runs.read(place)
+    found = runs.find([place])
+    if len(found) > 1:
+        raise UsageError(f"{place} holds {len(found)} runs: name one of them, e.g. {found[0].path}")
+    return found[0]
 
 
 def sets(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tuwen.cli import console, eval_run, options
-from tuwen.cli.eval_run import Outcome, Protocol, Watch
+from tuwen.cli import console, eval_options, eval_run, options
+from tuwen.cli.eval_options import Asked
+from tuwen.cli.eval_run import Outcome, Watch
 from tuwen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,11 +28,9 @@ class Direction(StrEnum):
     BOTH = "both"
 
 
+@eval_options.command("protocol", "strip_pos", "first")
 def command(
-    name: eval_run.Set,
-    model: eval_run.Models,
-    data: eval_run.Data = None,
-    split: eval_run.Split = "",
+    asked: Asked,
     rerank: Annotated[
         str | None,
         typer.Option("--rerank", metavar="MODEL", help="The fusion model, else the same / 重排模型，默认同一个"),
@@ -42,64 +42,28 @@ def command(
         str, typer.Option("--depth", help="Candidates to order, several compare / 重排深度，逗号分隔")
     ] = "0,16,32,64,128",
     direction: Annotated[Direction, typer.Option("--direction", help="Who asks / 检索方向")] = Direction.BOTH,
-    protocol: eval_run.Original = Protocol.OWN,
     batch_size: options.BatchSize = 32,
-    form: eval_run.Form = "",
-    pictures: eval_run.PictureFolder = None,
-    strip_pos: eval_run.StripPos = False,
-    first: eval_run.First = None,
-    output: eval_run.Output = None,
-    skip_existing: eval_run.SkipExisting = False,
-    on_error: options.SkipOrFail = options.OnError.SKIP,
-    dtype: options.Dtype = "float32",
-    device: options.Device = None,
-    tokenizer: options.Tokenizer = None,
-    config: options.Config = None,
-    quiet: options.Quiet = False,
-    as_json: options.AsJson = False,
 ) -> None:
     """Recall with two towers, rerank with a fusion model / 两阶段检索评测：召回率与耗时"""
-    original = protocol is Protocol.ORIGINAL
-    depths = _depths(depth, original)
+    depths = _depths(depth, asked.original)
     directions = ["text_to_image", "image_to_text"] if direction is Direction.BOTH else [direction.value]
-    if original and direction is not Direction.BOTH:
+    if asked.original and direction is not Direction.BOTH:
         raise UsageError("the original's protocol is for both directions at once: leave out --direction")
     settings = {"depth": depths, "directions": directions}
-    asked = eval_run.Asked(
-        set=name,
-        data=data,
-        split=split,
-        form=form,
-        pictures=pictures,
-        strip_pos=strip_pos,
-        first=first,
-        output=output,
-        skip_existing=skip_existing,
-        original=original,
-        settings=settings,
-        tokenizers={rerank: rerank_tokenizer} if rerank else {},
-        on_error=on_error,
-        dtype=dtype,
-        device=device,
-        tokenizer=tokenizer,
-        config=config,
-        quiet=quiet,
-        as_json=as_json,
-    )
+    asked = replace(asked, settings=settings, tokenizers={rerank: rerank_tokenizer} if rerank else {})
 
     def evaluate(models: list[Model], dataset: Dataset, watch: Watch) -> Outcome:
         from tuwen.evaluate import two_stage
 
         finder, judge = models[0], models[-1]
-        cache = output / "features" if output else None
-        told = (batch_size, cache, watch.on_error, watch.advance)
-        if original:
+        told = (batch_size, asked.features, watch.on_error, watch.advance)
+        if asked.original:
             return Outcome(two_stage.original(finder, judge, dataset, depths[0], *told))
         scored = two_stage.two_stage(finder, judge, dataset, depths, directions, *told)
         return Outcome(scored, show=lambda: _show(scored))
 
-    groups = [[one, rerank] if rerank else [one] for one in model]
-    eval_run.run("two_stage", groups, asked, evaluate, total=lambda of: len(of.pictures))
+    groups = [[one, rerank] if rerank else [one] for one in asked.models]
+    eval_run.run("two_stage", asked, evaluate, groups, total=lambda of: len(of.pictures))
 
 
 def _depths(given: str, original: bool) -> list[int]:

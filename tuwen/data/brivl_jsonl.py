@@ -228,8 +228,8 @@ def write(dataset: Dataset, target: Path, split: str, options: Options, writing:
     """Pictures in imgs/SPLIT and a row for each pair in jsonls/SPLIT.jsonl of the folder `target`.
 
     Splits may have different pictures of one id. The original opens image_id from its working directory: run it in
-    `target`. Rows have an id and a text_id of ours,
-    too; texts without a picture, and pictures without a text, are left out and told in the notes.
+    `target`. Rows have an id and a text_id of ours, too; texts without a picture, and pictures without a text, are left
+    out and told in the notes.
     """
     pairs = ByPair(dataset)
     left_out(dataset, ["boxes"], writing)

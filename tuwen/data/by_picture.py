@@ -84,17 +84,17 @@ def contents(
     pictures are lost is written without one.
     """
     writing.expect(len(rows), files.done)
-    lost = files.state.setdefault("lost", [])
-    dataset = rows.dataset
+    noted = files.state.setdefault("lost", [])
+    lost, dataset = set(noted), rows.dataset
     for number, (id, texts) in enumerate(rows.rows(files.done), files.done):
         content = writing.picture(dataset, id, options.jpeg) if id else b""
         if content is None:
-            lost.append(id)
-            gone = frozenset(lost)
+            noted.append(id)
+            lost.add(id)
             alone = [
                 text
                 for text in texts
-                if all(one in gone or one not in dataset.pictures for one in dataset.texts[text].image_ids)
+                if all(one in lost or one not in dataset.pictures for one in dataset.texts[text].image_ids)
             ]
             yield number, [("", b"", [text]) for text in alone]
         else:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from tuwen.data import numbered
 from tuwen.data.chinese_clip_table import MARK, lines, open_table
 from tuwen.data.dataset import PAIRS, Dataset, Lines, Text
 from tuwen.data.folder import Failure
-from tuwen.data.ids import Ids, key_of
+from tuwen.data.ids import NUMBERS_END, Ids, key_of
 from tuwen.data.options import DEFAULT, Options, Writing, about
 from tuwen.errors import InputError, UsageError
 
@@ -34,6 +34,7 @@ KINDS = (PAIRS,)
 
 IMAGES, TEXTS = "_imgs.tsv", "_texts.jsonl"
 FIRST = ("train", "valid", "test")  # the order in which splits are named
+ID = frozenset((int, str))  # what an id in the jsonl may be
 
 
 # -- what is there ----------------------------------------------------------------------------------------------------
@@ -90,8 +91,7 @@ def open_dataset(path: Path, split: str = "", options: Options = DEFAULT) -> Dat
 # -- texts ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class TextRow:
+class TextRow(NamedTuple):
     """A line of the jsonl. text_id and image_ids: as they stand there, whole numbers or texts."""
 
     text_id: int | str
@@ -101,6 +101,18 @@ class TextRow:
 
 def text_row(number: int, line: bytes) -> TextRow:
     """A line of the jsonl; InputError says what is wrong with it."""
+    try:
+        row = loads(line)
+        text_id, text, image_ids = row["text_id"], row["text"], row["image_ids"]
+    except (ValueError, KeyError, TypeError):
+        return _row_carefully(number, line)
+    usual = type(text) is str and type(text_id) in ID and type(image_ids) is list
+    if usual and (len(image_ids) == 1 and type(image_ids[0]) in ID or all(type(id) in ID for id in image_ids)):
+        return TextRow(text_id, text, tuple(image_ids))
+    return _row_carefully(number, line)
+
+
+def _row_carefully(number: int, line: bytes) -> TextRow:
     row = _object(line.removeprefix(MARK) if number == 1 else line)
     for name in ("text_id", "text", "image_ids"):
         if name not in row:
@@ -152,6 +164,26 @@ class _Parse:
         return Text(str(row.text_id), row.text, image_ids, f"{self.name}:{number}")
 
 
+class TextLines(Lines):
+    """Texts of a jsonl. numbered: whether all their ids are whole numbers, as `Ids.all_numbers` means it."""
+
+    def __init__(self, path: Path, offsets: Any, numbers: Any, parse: _Parse, numbered: bool) -> None:
+        super().__init__(path, offsets, numbers, parse)
+        self.numbered = numbered
+        self._pictures = parse.pictures
+
+    def rows(self, start: int) -> Iterator[TextRow]:
+        """The lines from place `start`, without the ids of pictures that are not there."""
+        for number, line in self.lines(start):
+            try:
+                row = text_row(number, line)
+            except InputError as error:
+                raise self.changed(number, error) from None
+            if self._pictures is not None:
+                row = row._replace(image_ids=tuple(id for id in row.image_ids if str(id) in self._pictures))
+            yield row
+
+
 def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where: str) -> tuple[Lines, list[str]]:
     """Look at every line of a jsonl once; gives its texts, and what is to be said of them as a whole.
 
@@ -161,15 +193,17 @@ def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where:
     offsets, numbers, counts, keys, ids = array("q"), array("q"), array("q"), array("Q"), Ids()
     for number, offset, line in lines(path):
         try:
-            row = text_row(number, line)
+            text_id, _, image_ids = text_row(number, line)
         except InputError as error:
             failures.append(Failure(f"{path.name}:{number}", str(error)))
             continue
         offsets.append(offset)
         numbers.append(number)
-        counts.append(len(row.image_ids))
-        keys.extend(key_of(str(id).encode()) for id in row.image_ids)
-        ids.add(str(row.text_id).encode())
+        counts.append(len(image_ids))
+        for id in image_ids:
+            usual = type(id) is int and 0 <= id < NUMBERS_END
+            keys.append(id if usual else key_of(str(id).encode()))  # type: ignore[arg-type]
+        ids.add(b"%d" % text_id if type(text_id) is int else str(text_id).encode())
     notes = []
     twice = ids.repeated()
     if twice:
@@ -185,7 +219,7 @@ def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where:
             kept[place] = some
             failures.append(_absent(path, numbers[place], offsets[place], pictures, where, some))
     good = np.asarray(offsets, dtype=np.int64)[kept], np.asarray(numbers, dtype=np.int64)[kept]
-    return Lines(path, *good, _Parse(path.name, None if all_there else pictures)), notes
+    return TextLines(path, *good, _Parse(path.name, None if all_there else pictures), ids.all_numbers), notes
 
 
 def _absent(path: Path, number: int, offset: int, pictures: Ids, where: str, some: bool) -> Failure:
@@ -236,8 +270,10 @@ class Numbers:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self.image = numbered.Numbers(dataset.pictures)
-        self._texts_given = not all(numbered.is_number(text.id) for text in dataset.texts)
+        self.image = numbered.Numbers(getattr(dataset.pictures, "ids", dataset.pictures))
+        texts = dataset.texts
+        numbers_only = isinstance(texts, TextLines) and texts.numbered
+        self._texts_given = not (numbers_only or all(numbered.is_number(text.id) for text in texts))
 
     def tables(self, split: str) -> dict[str, Iterable[str]]:
         """Name -> ids, of the tables that have to lie beside the files."""
@@ -251,6 +287,10 @@ class Numbers:
     def rows(self, start: int, lost: frozenset[str]) -> Iterator[TextRow]:
         """The texts from place `start`, without the pictures that are `lost`."""
         texts = self._dataset.texts
+        if isinstance(texts, TextLines) and not (lost or self._texts_given or self.image.given):
+            for text_id, words, named in texts.rows(start):
+                yield TextRow(int(text_id), words, tuple(map(int, named)))
+            return
         for place, text in enumerate(islice(texts, start, None) if start else texts, start):
             image_ids = tuple(self.image(id) for id in text.image_ids if id not in lost)
             yield TextRow(place if self._texts_given else int(text.id), text.text, image_ids)

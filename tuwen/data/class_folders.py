@@ -49,6 +49,9 @@ def open_dataset(path: Path, split: str = "", options: Options = DEFAULT) -> Dat
     names where there are files of both; `text` is the Chinese one. Columns of a picture: `row`, its place in ELEVATER's
     predictions, where an index.json says so. Pictures stand in the order of their folders and names.
 
+    options.original: the class of a folder is the place of its name among the folders' as text, and every empty line of
+    the file of names is a class without a name.
+
     InputError where there is nothing to read, or folders and names cannot be brought together.
     """
     root = path / split if split else path
@@ -56,8 +59,8 @@ def open_dataset(path: Path, split: str = "", options: Options = DEFAULT) -> Dat
     if not folders:
         raise InputError(f"{root} holds no folders: expected one per class")
     dataset = Dataset(NAME, path, CLASSES, {}, [], split)
-    names = _names(root, path, options.label_file)
-    numbers = _numbers(folders, names, root, dataset.notes)
+    names = _names(root, path, options)
+    numbers = _places(folders, names, root) if options.original else _numbers(folders, names, root, dataset.notes)
     found = {name: list(_pictures(root, name, dataset)) for name in folders}
     _report_strays(root, dataset)
     dataset.texts = _texts(folders, numbers, found, names)
@@ -149,44 +152,58 @@ def _label_files(*folders: Path) -> dict[str, Path]:
     return found
 
 
-def _names(root: Path, path: Path, given: Path | None) -> dict[str, tuple[str, list[str]]]:
+def _names(root: Path, path: Path, options: Options) -> dict[str, tuple[str, list[str]]]:
     """Language -> (name of the file, names of the classes in order); "" for the language of a file that was given."""
-    if given is not None:
-        return {"": (given.name, _read_names(given))}
     folders = [root, path] if root != path else [root, root.parent]
-    return {language: (file.name, _read_names(file)) for language, file in _label_files(*folders).items()}
+    files = _label_files(*folders) if options.label_file is None else {"": options.label_file}
+    return {language: (file.name, _read_names(file, options.original)) for language, file in files.items()}
 
 
-def _read_names(path: Path) -> list[str]:
-    """A name per line; an empty line at the end, which gives the original a nameless class, is none."""
+def _read_names(path: Path, original: bool) -> list[str]:
+    """A name per line; empty lines at the end, each of which gives the original a nameless class, are none."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8 text (byte {error.start}): convert it, e.g. iconv -f gb18030 -t utf-8"
         ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    names = [line.strip() for line in lines]
-    if "" in names:
+    names = [line.strip() for line in (text.removesuffix("\n") if original else text.rstrip()).split("\n")]
+    if "" in names and not original:
         raise InputError(f"{path}, line {names.index('') + 1} is empty: expected the name of a class in every line")
     return names
+
+
+def _places(folders: list[str], names: Mapping[str, tuple[str, list[str]]], root: Path) -> dict[str, int]:
+    """Folder -> number of its class, as the original has it: another one than ours where "10" stands before "2", or
+    where a class has no folder.
+    """
+    if len(folders) > _count(folders, names, root):
+        raise _apart(folders, names, root)
+    return {folder: place for place, folder in enumerate(folders)}
+
+
+def _count(folders: list[str], names: Mapping[str, tuple[str, list[str]]], root: Path) -> int:
+    """How many classes there are."""
+    counts = {file: len(lines) for file, lines in names.values()}
+    if len(set(counts.values())) > 1:
+        said = " and ".join(f"{count} in {file}" for file, count in counts.items())
+        raise InputError(f"the classes of {root} have {said}: expected the same number of names")
+    return next(iter(counts.values()), len(folders))
+
+
+def _apart(folders: list[str], names: Mapping[str, tuple[str, list[str]]], root: Path) -> InputError:
+    file, lines = next(iter(names.values()))
+    return InputError(f"{root} has {len(folders)} folders and {file} {len(lines)} names: expected one folder per name")
 
 
 def _numbers(
     folders: list[str], names: Mapping[str, tuple[str, list[str]]], root: Path, notes: list[str]
 ) -> dict[str, int]:
-    """Folder -> number of its class. Whole numbers as names count, from 0 or from 1; other names by their order.
-
-    The original takes the order of the names as text in any case: another one where "10" stands before "2", or where
-    a class has no folder.
-    """
+    """Folder -> number of its class. Whole numbers as names count, from 0 or from 1; other names by their order."""
     by_order = {folder: place for place, folder in enumerate(folders)}
-    counts = {file: len(lines) for file, lines in names.values()}
-    if len(set(counts.values())) > 1:
-        said = " and ".join(f"{count} in {file}" for file, count in counts.items())
-        raise InputError(f"the classes of {root} have {said}: expected the same number of names")
-    count = next(iter(counts.values()), len(folders))
+    count = _count(folders, names, root)
     if all(folder.isascii() and folder.isdigit() for folder in folders):
         whole = {folder: int(folder) for folder in folders}
         distinct = len(set(whole.values())) == len(folders)
@@ -199,8 +216,7 @@ def _numbers(
                 )
             return by_number
     if count != len(folders):
-        file = next(iter(counts))
-        raise InputError(f"{root} has {len(folders)} folders and {file} {count} names: expected one folder per name")
+        raise _apart(folders, names, root)
     return by_order
 
 

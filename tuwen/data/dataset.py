@@ -139,13 +139,26 @@ class Lines(Sequence[Text]):
             return self._text(number, file.readline())
 
     def __iter__(self) -> Iterator[Text]:
+        for number, line in self.lines():
+            yield self._text(number, line)
+
+    def lines(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """(line number from 1, the line) of each text from place `start`."""
+        at = -1
         with self.path.open("rb") as file:
-            for offset, number in zip(self._offsets.tolist(), self._numbers.tolist(), strict=True):
-                file.seek(offset)
-                yield self._text(number, file.readline())
+            for offset, number in zip(self._offsets[start:].tolist(), self._numbers[start:].tolist(), strict=True):
+                if offset != at:
+                    file.seek(offset)
+                line = file.readline()
+                at = offset + len(line)
+                yield number, line
 
     def _text(self, number: int, line: bytes) -> Text:
         try:
             return self._parse(number, line)
         except InputError as error:
-            raise InputError(f"{self.path}, line {number} has changed since it was opened: {error}") from None
+            raise self.changed(number, error) from None
+
+    def changed(self, number: int, error: InputError) -> InputError:
+        """What to raise for a line that could be parsed before and cannot any longer."""
+        return InputError(f"{self.path}, line {number} has changed since it was opened: {error}")

@@ -222,12 +222,12 @@ class ErnieRows:
 
 
 def write(dataset: Dataset, target: Path, split: str, options: Options, writing: Writing) -> None:
-    """A row for each pair in the file `target`, or in SPLIT.coco.data of the folder `target`.
+    """A row for each pair in the file `target`, .data or .tsv, or in SPLIT.coco.data of the folder `target`.
 
     The original reads no file without "coco" in its path. Rows hold nothing but a text, an id of the picture and the
     picture: what cannot stand there is left out and told in the notes.
     """
-    file = target / f"{split or 'data'}.coco.data" if target.is_dir() or not target.suffix else target
+    file = target if target.suffix in ENDINGS else target / f"{split or 'data'}.coco.data"
     pairs = ByPair(dataset)
     left_out(dataset, [], writing)
     if pairs.columns:

@@ -23,6 +23,7 @@ FORMATS = {
     "nlvr2": "nlvr2",
     "snli-ve": "snli_ve",
     "karpathy": "karpathy",
+    "ai-challenger": "ai_challenger",
     "visual-genome": "visual_genome",
     "web-captions": "web_captions",
     "brivl": "brivl_jsonl",

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 
-_LARGEST_NUMBER = 1 << 62
+NUMBERS_END = 10**18  # whole numbers from 0 up to here are keys of themselves
 
 
 def key_of(raw: bytes) -> int:
     """Equal for equal ids only: the number that an id is, else 63 bits of its hash with the highest bit set."""
-    if raw.isdigit() and (raw[0] != 48 or len(raw) == 1) and len(raw) < 19:
-        number = int(raw)
-        if number < _LARGEST_NUMBER:
-            return number
+    if raw.isdigit() and len(raw) < 19 and (raw[0] != 48 or len(raw) == 1):
+        return int(raw)
     return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little") | 1 << 63
 
 
@@ -35,10 +33,16 @@ class Ids:
 
     def add(self, raw: bytes) -> None:
         """One more, as UTF-8."""
-        self._letters += raw
-        self._ends.append(len(self._letters))
+        letters = self._letters
+        letters += raw
+        self._ends.append(len(letters))
         self._keys.append(key_of(raw))
         self._sorted = None
+
+    @property
+    def all_numbers(self) -> bool:
+        """Whether each is a whole number from 0 on of at most 18 digits, written so that it comes back the same."""
+        return bool((_numbers(self._keys) < NUMBERS_END).all())
 
     def __len__(self) -> int:
         return len(self._ends)

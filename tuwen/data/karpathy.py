@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from array import array
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tuwen.data.dataset import PAIRS, Dataset, Text
-from tuwen.data.folder import Failure
-from tuwen.data.grouped import Counts, Folders, Grouped, PictureFiles, first_folder
-from tuwen.data.json_items import items, items_at
+from tuwen.data.grouped import Counts, first_folder
+from tuwen.data.json_items import items
 from tuwen.data.options import DEFAULT, Options
+from tuwen.data.picture_items import PictureItems
 from tuwen.errors import InputError
 
 NAME = "karpathy"
@@ -53,36 +52,20 @@ def read(path: Path, split: str = "", options: Options = DEFAULT) -> tuple[Datas
     """The same, and how many pictures there are."""
     files = _files(path)
     if len(files) != 1:
-        found = f"has both: name one of {COCO}, {FLICKR}" if files else f"is no {COCO} or {FLICKR}, and has none"
-        raise InputError(f"{path} {found}")
-    folders = Folders(picture_folders(files[0], options))
-    pictures = PictureFiles(folders.folders)
-    dataset = Dataset(NAME, path, PAIRS, pictures, [], split)
+        what = f"has both: name one of {COCO}, {FLICKR}" if files else f"is no {COCO} or {FLICKR}, and has none"
+        raise InputError(f"{path} {what}")
+    dataset = Dataset(NAME, path, PAIRS, {}, [], split)
+    found = PictureItems(files[0], picture_folders(files[0], options), dataset.failures, KEY)
     wanted = set(split.split("+")) if split else None
-    counts, offsets, lengths = array("q"), array("q"), array("q")
-    missing = 0
     for item in items(files[0], KEY):
         try:
             name, captions = _entry(item.value, wanted)
-            if captions is None:
-                continue
-            if name in pictures:
-                raise InputError(f"its picture {name} came before")
         except InputError as error:
-            dataset.failures.append(Failure(f"{files[0].name}:{KEY}[{item.number}]", str(error)))
+            found.fail(item, str(error))
             continue
-        folder = folders.find(name)
-        if folder < 0:
-            missing += 1
-            reason = f"its picture {name} is not in {folders.said()}"
-            dataset.failures.append(Failure(f"{files[0].name}:{KEY}[{item.number}]", reason))
-            continue
-        pictures.add(name, name, folder)
-        counts.append(len(captions))
-        offsets.append(item.offset)
-        lengths.append(item.length)
-    dataset.texts = Grouped(counts, partial(_captions, files[0], offsets, lengths))
-    return dataset, Counts(len(folders), len(pictures) + missing, len(pictures))
+        if captions is not None:
+            found.add(item, name, name, len(captions))
+    return dataset, found.into(dataset, partial(_captions, files[0].name))
 
 
 def picture_folders(file: Path, options: Options = DEFAULT) -> list[Path]:
@@ -122,10 +105,9 @@ def _entry(row: Any, wanted: set[str] | None) -> tuple[str, list[str] | None]:
     return row["filename"], captions
 
 
-def _captions(file: Path, offsets: array[int], lengths: array[int], group: int) -> list[Text]:
-    (row,) = items_at(file, [(offsets[group], lengths[group])])
-    name, sentences = row["filename"], row["sentences"]
+def _captions(file: str, row: Any) -> list[Text]:
+    name = row["filename"]
     return [
-        Text(str(sentence.get("sentid", f"{name}#{number}")), sentence["raw"], (name,), f"{file.name}:{name}")
-        for number, sentence in enumerate(sentences)
+        Text(str(sentence.get("sentid", f"{name}#{number}")), sentence["raw"], (name,), f"{file}:{name}")
+        for number, sentence in enumerate(row["sentences"])
     ]

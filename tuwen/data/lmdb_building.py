@@ -11,7 +11,7 @@ from typing import Any
 
 from tuwen.data import numbered
 from tuwen.data.chinese_clip import IMAGES, TEXTS, Numbers, encoded_pictures, loads
-from tuwen.data.chinese_clip_table import BUFFER
+from tuwen.data.chinese_clip_table import BUFFER, SPACE, TAB
 from tuwen.data.dataset import Dataset
 from tuwen.data.lmdb_growing import GrowingStore, Row
 from tuwen.data.options import Options, Writing, about
@@ -19,6 +19,7 @@ from tuwen.errors import InputError, UsageError
 
 COUNT = {"imgs": b"num_images", "pairs": b"num_samples"}
 PROTOCOL = 4  # of pickle, as the original's files have it whatever Python reads them
+INT = frozenset((int,))
 
 
 def write_split(dataset: Dataset, target: Path, split: str, options: Options, writing: Writing) -> None:
@@ -46,23 +47,22 @@ def write_split(dataset: Dataset, target: Path, split: str, options: Options, wr
 def _image_rows(
     dataset: Dataset, images: GrowingStore, numbers: Numbers, options: Options, writing: Writing
 ) -> Iterator[Row]:
+    numbered, advance = numbers.image.given, writing.advance
     for id, encoded in encoded_pictures(dataset, images.done, options, writing):
         if encoded is None:
             images.state.setdefault("lost", []).append(id)
-        yield None if encoded is None else (b"%d" % numbers.image(id), encoded)
-        writing.advance(1)
+            yield None
+        else:
+            yield b"%d" % numbers.image(id) if numbered else id.encode(), encoded
+        advance(1)
 
 
 def _pair_rows(numbers: Numbers, lost: frozenset[str], writing: Writing) -> Iterator[Row]:
-    for row in numbers.rows(0, lost):
-        for image_id in row.image_ids:
-            yield None, pickled(image_id, row.text_id, row.text)
-        writing.advance(1)
-
-
-def pickled(image_id: Any, text_id: Any, text: str) -> bytes:
-    """A pair as the original writes it."""
-    return pickle.dumps((image_id, text_id, text), protocol=PROTOCOL)
+    advance, pickled = writing.advance, pickle.dumps
+    for text_id, text, image_ids in numbers.rows(0, lost):
+        for image_id in image_ids:
+            yield None, pickled((image_id, text_id, text), PROTOCOL)
+        advance(1)
 
 
 def _put_in_place(stores: list[GrowingStore]) -> None:
@@ -104,19 +104,27 @@ def build_original(folder: Path, target: Path, split: str, writing: Writing) -> 
 
 def _raw_images(path: Path, writing: Writing) -> Iterator[Row]:
     for number, line in _raw_lines(path, writing):
-        columns = line.split(b"\t", 2)
+        tab = line.find(TAB)
+        if tab > 0 and _is_plain(line) and line.find(TAB, tab + 1) < 0:
+            yield line[:tab], line[tab + 1 : -1]
+            continue
+        try:
+            columns = _stripped(line).split(TAB)
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path.name}:{number}: it is not UTF-8 text (byte {error.start})") from None
         if len(columns) != 2:
-            count = line.count(b"\t") + 1
+            count = len(columns)
             raise InputError(f"{path.name}:{number}: it has {count} columns, expected an id and a picture")
         yield columns[0], columns[1]
 
 
 def _raw_pairs(path: Path, writing: Writing) -> Iterator[Row]:
+    pickled = pickle.dumps
     for number, line in _raw_lines(path, writing):
         try:
             row = _as_python_reads(line)
             text_id, text = row["text_id"], row["text"]
-            pairs = [(None, pickled(image_id, text_id, text)) for image_id in row["image_ids"]]
+            pairs = [(None, pickled((image_id, text_id, text), PROTOCOL)) for image_id in row["image_ids"]]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path.name}:{number}: it is no JSON with text_id, text and image_ids ({error})"
@@ -127,19 +135,32 @@ def _raw_pairs(path: Path, writing: Writing) -> Iterator[Row]:
 def _as_python_reads(line: bytes) -> Any:
     try:
         row = loads(line)
-        if isinstance(row["text_id"], int) and all(isinstance(id, int) for id in row["image_ids"]):
+        if type(row["text_id"]) is int and type(row["text"]) is str and {*map(type, row["image_ids"])} <= INT:
             return row
     except (ValueError, KeyError, TypeError):
         pass  # what the faster reader does not take, or numbers that it cannot hold
-    return json.loads(line)
+    return json.loads(_stripped(line))
 
 
 def _raw_lines(path: Path, writing: Writing) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, line) as Python reads and strips text: a lone \\r ends a line, white space is more than ASCII."""
-    number = 0
+    """(number from 1, line) as Python reads text: a lone \\r ends a line, too."""
+    number, advance = 0, writing.advance
     with path.open("rb", buffering=BUFFER) as file:
         for line in file:
-            for part in line.splitlines() if b"\r" in line else (line,):
+            if b"\r" in line:
+                for number, part in enumerate(line.splitlines(), number + 1):  # noqa: B020
+                    yield number, part
+            else:
                 number += 1
-                yield number, part.strip() if part.isascii() else part.decode().strip().encode()
-            writing.advance(len(line))
+                yield number, line
+            advance(len(line))
+
+
+def _is_plain(line: bytes) -> bool:
+    """Whether there is only its end to be stripped of a line."""
+    return line[-1:] == b"\n" and line[0] > SPACE < line[-2] and line.isascii()
+
+
+def _stripped(line: bytes) -> bytes:
+    """A line as Python strips text: white space is more than that of ASCII."""
+    return line.decode().strip().encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,9 +17,10 @@ from tuwen.errors import InputError
 
 LOCK = "lock.mdb"
 BATCH_ROWS = 20_000
-BATCH_BYTES = 32 << 20
+BATCH_BYTES = 4 << 20  # about what a processor keeps near: larger transactions take twice the time
 PAGE = 4096
 FORMAT = 1
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 # A key, or None for the number of rows written so far, and a value; None instead of both for a row that cannot be.
 Row = tuple[bytes | None, bytes] | None
@@ -30,7 +32,8 @@ class GrowingStore:
     A batch is one transaction; a note beside says how far the one after each transaction is, so that the next run with
     the same `about` goes on behind the last that was finished. The environment is opened anew for every batch: what a
     run leaves behind does not depend on where it was stopped, and its map is never larger than needed, which matters
-    where a map takes its whole size on the disk.
+    where a map takes its whole size on the disk. Transactions wait for the disk only at the end, so what a machine left
+    that went down is not gone on with; where no one can tell that it did, each waits.
 
     counted: the key of the number of rows written. over: begin with what is there already, whose other keys stay.
     """
@@ -51,8 +54,9 @@ class GrowingStore:
         self._about = json.loads(json.dumps({"format": FORMAT, **about}))
         self._failures = failures
         self._part = folder / ".part"
-        self._note = folder / ".run.json"
+        self._notes = folder / ".run.0.json", folder / ".run.1.json"
         self._whole = False
+        self._boot = _boot()
         self._last: dict[str, Any] = {}  # as of the last transaction
         try:
             self._take_up(overwrite, over)
@@ -74,6 +78,8 @@ class GrowingStore:
         final = self.folder / FILE
         if final.exists() and not (overwrite or over):
             raise InputError(f"{final} is there already: choose another place, or pass --overwrite to replace it")
+        for stale in self._notes:
+            stale.unlink(missing_ok=True)
         shutil.rmtree(self._part, ignore_errors=True)
         self._part.mkdir(parents=True)
         if final.exists() and over:
@@ -82,13 +88,20 @@ class GrowingStore:
         self._write_note(self._last_transaction())
 
     def _read_note(self) -> dict[str, Any] | None:
+        note = max(filter(None, map(self._readable, self._notes)), key=lambda note: note["transaction"], default=None)
+        if note is None:
+            return None
+        if (self._part / FILE).exists():
+            return note if note.get("boot") == self._boot else None
+        return note if note["after"]["whole"] or note["transaction"] == 0 else None
+
+    def _readable(self, path: Path) -> dict[str, Any] | None:
+        """A note of the same work, None where there is none, or half of one."""
         try:
-            note = json.loads(self._note.read_bytes())
+            note = json.loads(path.read_bytes())
         except (FileNotFoundError, ValueError):
             return None
-        if not isinstance(note, dict) or note.get("about") != self._about:
-            return None
-        return note if note["after"]["whole"] or (self._part / FILE).exists() or note["transaction"] == 0 else None
+        return note if isinstance(note, dict) and note.get("about") == self._about else None
 
     def _go_on(self, note: dict[str, Any]) -> None:
         """The note was written before its transaction: of the two states in it, that which the file is in counts."""
@@ -108,7 +121,7 @@ class GrowingStore:
     def _opened(self, more: int) -> Any:
         path = self._part / FILE
         size = (path.stat().st_size if path.exists() else 0) + more + (1 << 20)
-        return lmdb.open(str(self._part), map_size=-(-size // PAGE) * PAGE)
+        return lmdb.open(str(self._part), map_size=-(-size // PAGE) * PAGE, sync=not self._boot)
 
     # -- write --------------------------------------------------------------------------------------------------------
 
@@ -118,6 +131,7 @@ class GrowingStore:
             return
         batch: list[tuple[bytes, bytes]] = []
         passed, size, written = 0, 0, self.written
+        most_rows, most_bytes = BATCH_ROWS, BATCH_BYTES
         for row in rows:
             passed += 1
             if row is not None:
@@ -125,7 +139,7 @@ class GrowingStore:
                 batch.append((b"%d" % written if key is None else key, value))
                 size += len(value)
                 written += 1
-            if passed >= BATCH_ROWS or size >= BATCH_BYTES:
+            if passed >= most_rows or size >= most_bytes:
                 self._commit(batch, passed, size)
                 batch, passed, size = [], 0, 0
         self._commit(batch, passed, size, whole=True)
@@ -154,17 +168,25 @@ class GrowingStore:
         return copy
 
     def _write_note(self, transaction: int) -> None:
-        """How far it is before and after a transaction."""
-        note = {"about": self._about, "transaction": transaction, "before": self._last, "after": self._state()}
-        new = self._note.with_name(self._note.name + ".new")
-        new.write_text(json.dumps(note), encoding="utf-8")
-        new.replace(self._note)
+        """How far it is before and after a transaction, in place of the note before the last.
+
+        The last stays: it counts where this one is half-written. A new name for a file would take longer: some file
+        systems then wait for the disk.
+        """
+        states = {"before": self._last, "after": self._state()}
+        note = {"about": self._about, "boot": self._boot, "transaction": transaction, **states}
+        path = self._notes[transaction % 2]
+        path.unlink(missing_ok=True)
+        path.write_text(json.dumps(note), encoding="utf-8")
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def put_in_place(self) -> None:
         """Give the files their names; the note stays until `forget`, for a run that is stopped in between."""
         try:
+            if (self._part / FILE).exists():
+                with (self._part / FILE).open("rb+") as file:
+                    os.fsync(file.fileno())
             for name in (LOCK, FILE):
                 if (self._part / name).exists():
                     (self._part / name).replace(self.folder / name)
@@ -173,7 +195,8 @@ class GrowingStore:
 
     def forget(self) -> None:
         """All is in place."""
-        self._note.unlink(missing_ok=True)
+        for note in self._notes:
+            note.unlink(missing_ok=True)
         shutil.rmtree(self._part, ignore_errors=True)
 
     def _cannot(self, error: Exception) -> InputError:
@@ -182,3 +205,11 @@ class GrowingStore:
             f"cannot write to {self.folder}: {reason}; what is done so far is kept there under a temporary name, run "
             "the same again to go on"
         )
+
+
+def _boot() -> str:
+    """What tells one run of the machine from the next, "" where nothing does."""
+    try:
+        return BOOT.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -19,7 +19,8 @@ class Numbers:
     """The number of each of the ids of pictures: the id itself where all are numbers, else its place from 0."""
 
     def __init__(self, ids: Iterable[str]) -> None:
-        self._places = None if all(map(is_number, ids)) else Ids(ids)
+        numbers_only = ids.all_numbers if isinstance(ids, Ids) else all(map(is_number, ids))
+        self._places = None if numbers_only else Ids(ids)
 
     @property
     def given(self) -> bool:

@@ -24,8 +24,9 @@ class Options:
     columns: our name (image, text, image_id, text_id, ...) -> the file's; pictures: the folder that picture names begin
     at, else around the file; kind: one of dataset.KINDS where a file could be of several, else told by its columns;
     jpeg: quality to write pictures as JPEG with, 0 for their own bytes; shard_rows: samples per file of formats in
-    several files; label_file: names of classes, where they do not lie beside the pictures; made: how the dataset comes
-    about from its files, where it is not simply theirs, so that no run goes on with what another began.
+    several files; label_file: names of classes, where they do not lie beside the pictures; original: read as the
+    original's own code does where that is another dataset; made: how the dataset comes about from its files, where it
+    is not simply theirs, so that no run goes on with what another began.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Options:
     jpeg: int = 0
     shard_rows: int = 10_000
     label_file: Path | None = None
+    original: bool = False
     made: str = ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,13 +15,11 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from tuwen.data.arrow_table import GROWING, GrowingTable
-from tuwen.data.by_picture import ByPicture, contents, left_out
 from tuwen.data.cells import HELD, check_base64, columns_of, is_base64, kind_of, picture_of, row_of, short
-from tuwen.data.dataset import PAIRS, Dataset
+from tuwen.data.dataset import Dataset
 from tuwen.data.folder import Failure
-from tuwen.data.growing import Growing
-from tuwen.data.options import DEFAULT, Options, Writing, about
+from tuwen.data.options import DEFAULT, Options
+from tuwen.data.parquet_writing import ENDING, NAME, write
 from tuwen.data.picture_rows import Row, open_rows
 from tuwen.data.table_rows import Files
 from tuwen.errors import InputError
@@ -28,14 +27,11 @@ from tuwen.errors import InputError
 if TYPE_CHECKING:
     from tuwen.types import Picture
 
-NAME = "parquet"
 TITLE = "Parquet files of pictures and texts, also as Hugging Face's datasets have them"
 KINDS = HELD
+__all__ = ["KINDS", "NAME", "TITLE", "looks_like", "open_dataset", "splits", "write"]
 
-ENDING = ".parquet"
 FIRST = ("train", "valid", "validation", "test")
-ROWS_PER_GROUP = 100  # what is read for one picture
-AT_ONCE = 1024  # rows that are looked at together
 _SHARD = re.compile(r"(.*?)[-_.]?\d+(?:-of-\d+)?")
 _DAMAGE = (pyarrow.ArrowException, OSError)
 
@@ -126,14 +122,16 @@ class ParquetRows:
         self._image = self.columns.of.get("image_base64") or self.columns.of["image"]
         self._plain = [name for name in schema.names if name != self._image]
         self._sources = Files(self._paths[0].parent, options.pictures)
+        self._file_starts: list[int] = []
         self._groups, self._starts = self._all_groups()  # (file, group), and the first row of each
         self._good = array("q")
         self.first: Mapping[str, Any] = self._first()
 
     def _all_groups(self) -> tuple[list[tuple[int, int]], np.ndarray[Any, Any]]:
-        groups, counts = [], []
+        groups, counts = [], list[int]()
         for file in range(len(self._paths)):
             found = self._file(file).metadata
+            self._file_starts.append(sum(counts))
             groups += [(file, group) for group in range(found.num_row_groups)]
             counts += [found.row_group(group).num_rows for group in range(found.num_row_groups)]
         return groups, np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
@@ -251,10 +249,8 @@ class ParquetRows:
 
     def _place(self, row: int) -> str:
         """File and row, from 1."""
-        group = self._group_of(row)
-        file = self._groups[group][0]
-        first = next(start for (of, _), start in zip(self._groups, self._starts.tolist(), strict=False) if of == file)
-        return f"{self._paths[file].name}:{row - first + 1}"
+        file = bisect_right(self._file_starts, row) - 1
+        return f"{self._paths[file].name}:{row - self._file_starts[file] + 1}"
 
     def _cells(self, number: int, names: list[str]) -> list[dict[str, Any]]:
         """Some columns of a group of rows; the last group is kept, for pictures and for the other columns."""
@@ -302,78 +298,3 @@ def _parts(value: Any) -> tuple[bytes | None, str]:
     if value is None or isinstance(value, str):
         return None, value or ""
     raise InputError(f"its picture is {short(value)}, expected bytes, a path or base64")
-
-
-# -- writing ----------------------------------------------------------------------------------------------------------
-
-
-def write(dataset: Dataset, target: Path, split: str, options: Options, writing: Writing) -> None:
-    """The file `target`, or SPLIT-00000-of-00001.parquet and so on in the folder `target`, Options.shard_rows in each.
-
-    A row for each picture: image, its bytes; image_id; text and text_id, lists of as many; columns, JSON of a
-    dictionary for each text, and boxes, JSON, where there are some. A text without a picture has a row of its own.
-    """
-    rows = ByPicture(dataset)
-    left_out(dataset, ["boxes"], writing)
-    schema = _schema(dataset, rows)
-    folder = target.parent if target.suffix == ENDING else target
-    names = [target.name] if target.suffix == ENDING else _shards(split or "data", len(rows), options.shard_rows)
-    per_file = max(len(rows), 1) if len(names) == 1 else options.shard_rows
-    told = {**about(dataset, options), "to": NAME, "as": split}
-    with writing.growing(folder, names, told) as files:
-        tables = [GrowingTable(files, name, schema) for name in names]
-        current = tables[0]
-        for number, found in contents(rows, files, options, writing):
-            table = tables[number // per_file]
-            if table is not current or number % ROWS_PER_GROUP == 0:
-                current.flush()
-                files.step(number)
-                current = table
-            for id, content, texts in found:
-                cells = rows.cells(id, texts)
-                filled = False
-                for name in ("columns", "boxes"):
-                    cells[name] = json.dumps(cells[name], ensure_ascii=False) if name in cells else None
-                cells["image"] = content or None
-                filled |= current.add([cells.get(name) for name in schema.names])
-                if filled:
-                    current.flush()
-        for table in tables:
-            table.flush()
-        files.step(len(rows))
-        for table in tables:
-            _finish(files, table)
-    for table in tables:
-        table.clean()
-
-
-def _shards(split: str, rows: int, per_file: int) -> list[str]:
-    count = max(1, -(-rows // per_file))
-    return [f"{split}-{number:05d}-of-{count:05d}{ENDING}" for number in range(count)]
-
-
-def _schema(dataset: Dataset, rows: ByPicture) -> pyarrow.Schema:
-    text = pyarrow.string()
-    fields = [("image", pyarrow.binary()), ("image_id", text)]
-    fields += [("text", pyarrow.list_(text)), ("text_id", pyarrow.list_(text))]
-    fields += [("columns", text)] if rows.columns else []
-    fields += [("boxes", text)] if dataset.picture_columns else []
-    fields += [("kind", text)] if dataset.kind != PAIRS else []
-    return pyarrow.schema(fields)
-
-
-def _finish(files: Growing, table: GrowingTable) -> None:
-    """Make the file of the rows that were collected."""
-    rows = files.temporary(table.name + GROWING)
-    files.close(table.name + GROWING)
-    if not rows.exists():  # an earlier run was stopped between the first new name and the last
-        return
-    try:
-        with (
-            pyarrow.OSFile(str(rows)) as source,
-            pyarrow.parquet.ParquetWriter(files.temporary(table.name), table.schema, compression="zstd") as writer,
-        ):
-            for batch in pyarrow.ipc.open_stream(source):
-                writer.write_batch(batch)
-    except OSError as error:
-        raise InputError(f"cannot write {files.folder / table.name}: {error.strerror or error}") from error

@@ -81,7 +81,8 @@ def write_pairs(
     cannot be read is a failure, its texts stay.
     """
     writing.expect(len(pairs), files.done)
-    lost = dict.fromkeys(files.state.get("lost", []))
+    noted = files.state.setdefault("lost", [])
+    lost = set(noted)
     for number, (text, ids) in enumerate(pairs.rows(files.done), files.done):
         rows = []
         for id in ids:
@@ -89,7 +90,8 @@ def write_pairs(
             if not cell and id not in lost:
                 content = writing.picture(pairs.dataset, id, options.jpeg)
                 if content is None:
-                    lost[id] = None
+                    lost.add(id)
+                    noted.append(id)
                 else:
                     cell = stored.add(id, content)
             if cell:
@@ -97,7 +99,7 @@ def write_pairs(
         if text is not None and not rows:
             rows.append(line(text, "", ""))
         files.write(name, b"".join(rows))
-        files.step(number + 1, lost=list(lost))
+        files.step(number + 1)
         writing.advance(1)
 
 

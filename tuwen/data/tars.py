@@ -53,31 +53,48 @@ def _members(path: Path, file: IO[bytes], size: int, failures: list[Failure]) ->
             failures.append(Failure(path.name, f"it is cut off at byte {size}{behind}: a tar ends with empty blocks"))
             return
         try:
-            info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            kind, name, content_size = _parsed(block)
         except tarfile.HeaderError as error:
             if at == 0:
                 raise InputError(f"{path} is no tar ({error}); one that is compressed must be unpacked") from None
             failures.append(Failure(path.name, f"it is damaged at byte {at}{behind} ({error}): what follows is lost"))
             return
         start = at + BLOCK
-        length = int(told.get("size", info.size))
-        if info.type in (*_PAX, tarfile.GNUTYPE_LONGNAME):
-            content = file.read(info.size)
-            if info.type in _PAX:
+        length = int(told.get("size", content_size))
+        if kind in (*_PAX, tarfile.GNUTYPE_LONGNAME):
+            length = content_size
+            content = file.read(length)
+            if kind in _PAX:
                 told |= _pax(content)
             else:
                 told["path"] = content.rstrip(b"\0").decode("utf-8", "surrogateescape")
         else:
-            last, told = told.get("path", info.name), {}
+            last, told = told.get("path", name), {}
             if start + length > size:
                 reason = f"it is cut off at byte {size} of {start + length}, in {last}: what follows is lost"
                 failures.append(Failure(path.name, reason, last))
                 return
-            if info.type in _FILES:
+            if kind in _FILES:
                 yield Member(last, start, length)
             else:
                 length = 0
         at = start + -(-length // BLOCK) * BLOCK
+
+
+def _parsed(block: bytes) -> tuple[bytes, str, int]:
+    """(type, name, size) of a head. A plain file's is read here, in a third of the time that tarfile takes."""
+    if block[156:157] in (b"0", b"\0") and block[124] < 128:
+        try:
+            noted = int(block[148:156].strip(b" \0"), 8)
+            size = int(block[124:136].strip(b" \0"), 8)
+        except ValueError:
+            noted, size = -1, 0
+        name = block[:100].partition(b"\0")[0]
+        plain = not block[345] and not name.endswith(b"/")
+        if plain and sum(block) - sum(block[148:156]) + 8 * 32 == noted:
+            return block[156:157], name.decode("utf-8", "surrogateescape"), size
+    info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    return info.type, info.name, info.size
 
 
 def _pax(content: bytes) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any
 
 from tuwen.data.dataset import PAIRS, QUESTIONS, Dataset, Text
 from tuwen.data.folder import Failure
-from tuwen.data.grouped import Counts, Folders, Grouped, PictureFiles, first_folder
-from tuwen.data.json_items import Item, items, items_at
+from tuwen.data.grouped import Counts, first_folder
+from tuwen.data.json_items import Item, items
 from tuwen.data.options import DEFAULT, Options
+from tuwen.data.picture_items import PictureItems
 from tuwen.errors import InputError
 
 NAME = "visual-genome"
@@ -56,25 +56,12 @@ def read(path: Path, split: str, options: Options = DEFAULT) -> tuple[Dataset, C
     if split not in FILES:
         raise InputError(f"Visual Genome has no {split!r} here: name {' or '.join(FILES)}")
     file = file_of(path, split)
-    folders = Folders(picture_folders(path, options))
-    pictures = PictureFiles(folders.folders)
-    dataset = Dataset(NAME, path, PAIRS if split == REGIONS else QUESTIONS, pictures, [], split)
-    counts, offsets, lengths = array("q"), array("q"), array("q")
-    named = 0
+    dataset = Dataset(NAME, path, PAIRS if split == REGIONS else QUESTIONS, {}, [], split)
+    listed = PictureItems(file, picture_folders(path, options), dataset.failures)
     for item, found in rows(file, split, dataset.failures):
         image = str(found[0]["image_id"])
-        place = folders.find(f"{image}.jpg")
-        named += image not in pictures
-        if place < 0 or image in pictures:
-            reason = "came before" if image in pictures else f"is not in {folders.said()}"
-            dataset.failures.append(Failure(f"{file.name}[{item.number}]", f"its picture {image}.jpg {reason}"))
-            continue
-        pictures.add(image, f"{image}.jpg", place)
-        counts.append(len(found))
-        offsets.append(item.offset)
-        lengths.append(item.length)
-    dataset.texts = Grouped(counts, partial(_texts, file, split, offsets, lengths))
-    return dataset, Counts(len(folders), named, len(pictures))
+        listed.add(item, image, f"{image}.jpg", len(found))
+    return dataset, listed.into(dataset, partial(_texts, file.name, split))
 
 
 def rows(file: Path, split: str, failures: list[Failure]) -> Iterator[tuple[Item, list[dict[str, Any]]]]:
@@ -118,12 +105,11 @@ def _check(row: Any, split: str, first: Any) -> None:
         raise InputError(f"its {LISTS[split]} are of several pictures, {first['image_id']} and {row['image_id']}")
 
 
-def _texts(file: Path, split: str, offsets: array[int], lengths: array[int], group: int) -> list[Text]:
-    (item,) = items_at(file, [(offsets[group], lengths[group])])
+def _texts(file: str, split: str, item: Any) -> list[Text]:
     texts = []
     for number, row in enumerate(item[LISTS[split]]):
         image = str(row["image_id"])
-        place = f"{file.name}:image {image}"
+        place = f"{file}:image {image}"
         if split == ASKED:
             columns = {"answers": [row["answer"]], "answer": row["answer"]}
             texts.append(Text(str(row["qa_id"]), row["question"], (image,), place, columns))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.data.by_picture import ByPicture, contents, left_out
-from tuwen.data.cells import HELD, columns_of, kind_of, row_of
+from tuwen.data.cells import HELD, Columns, columns_of, kind_of, row_of
 from tuwen.data.dataset import Dataset
 from tuwen.data.folder import PICTURES, Failure
 from tuwen.data.lines import object_of
@@ -129,6 +129,8 @@ class Samples:
         self._keys = bytearray()
         self._key_ends = array("q")
         self._places = array("q")  # offset and size of picture, text and json of each; size -1 for none
+        self._known: dict[tuple[str, ...], Columns] = {}
+        self._last: tuple[int, Mapping[str, Any]] = (-1, {})
         self.first: Mapping[str, Any] = {}
 
     def scan(self, failures: list[Failure]) -> Iterator[Row]:
@@ -198,6 +200,7 @@ class Samples:
             self._places.extend((0, -1) if part is None else (part.offset, part.size))
 
     def _remove(self) -> None:
+        self._last = (-1, {})
         self._files.pop()
         self._key_ends.pop()
         del self._keys[self._key_ends[-1] if self._key_ends else 0 :]
@@ -207,11 +210,11 @@ class Samples:
         key = self._key(number)
         place = f"{self._paths[self._files[number]].name}:{key}"
         cells = dict(self._json(number))
-        columns = columns_of(list(cells))
+        columns = self._columns(cells)
         if "text" not in columns.of or self._words is not WORDS:
             words = self._content(number, 1)
             cells["text"] = [] if words is None else _lines(words)
-            columns = columns_of(list(cells))
+            columns = self._columns(cells)
         has_picture = self._places[6 * number + 1] >= 0
         return row_of(cells, columns, place, key if has_picture else "", key)
 
@@ -234,9 +237,17 @@ class Samples:
         start = self._key_ends[number - 1] if number else 0
         return self._keys[start : self._key_ends[number]].decode("utf-8", "replace")
 
+    def _columns(self, cells: Mapping[str, Any]) -> Columns:
+        names = tuple(cells)
+        if self._known.get(names) is None:
+            self._known = {names: columns_of(names)}  # most samples have the same
+        return self._known[names]
+
     def _json(self, number: int) -> Mapping[str, Any]:
-        content = self._content(number, 2)
-        return {} if content is None else object_of(1, content)
+        if self._last[0] != number:
+            content = self._content(number, 2)
+            self._last = (number, {} if content is None else object_of(1, content))
+        return self._last[1]
 
     def _content(self, number: int, part: int) -> bytes | None:
         """The bytes of the picture 0, the text 1 or the json 2 of a sample."""
