@@ -149,6 +149,23 @@ def save_karpathy(root: Path) -> Path:
     return root
 
 
+def save_ai_challenger(root: Path) -> Path:
+    """Both splits of AIC-ICC as their archives unpack, with four and three pictures."""
+    for split, date, count in (("train", "20170902", 4), ("validation", "20170910", 3)):
+        folder = root / f"ai_challenger_caption_{split}_{date}"
+        rows = [
+            {
+                "url": f"http://example.org/{n}.jpg",
+                "image_id": f"{split}{n:04x}.jpg",
+                "caption": [f"第{n}张图 {m}" for m in range(5)],
+            }
+            for n in range(count)
+        ]
+        save(folder / f"caption_{split}_annotations_{date}.json", rows)
+        save_pictures(folder / f"caption_{split}_images_{date}", [str(row["image_id"]) for row in rows])
+    return root
+
+
 def save_visual_genome(root: Path) -> Path:
     """Three pictures in two folders, with regions and questions."""
     regions = [

@@ -17,6 +17,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,13 @@ def check_python(code: str) -> None:
             assert hasattr(import_module("tuwen"), node.attr), f"tuwen has no {node.attr}"
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tuwen":
             module = import_module(node.module or "")
-            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            missing = [alias.name for alias in node.names if not has(module, alias.name)]
             assert not missing, f"{node.module} has no {missing}"
+
+
+def has(module: Any, name: str) -> bool:
+    """Whether a module has a name, or a module of that name in it."""
+    return hasattr(module, name) or find_spec(f"{module.__name__}.{name}") is not None
 
 
 def run_tuwen_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import Call
 from tests.datasets import png, save_images, save_texts
 from tests.evaluate.running import run
+from tests.fusing import CASES
 from tuwen.evaluate import known
 
 
@@ -136,3 +137,13 @@ def test_the_suite_draws_a_bar_for_each_part(call: Call, tmp_path: Path) -> None
     (one,) = json.loads(call(*words, "-o", tmp_path, "--skip-existing", "--json").stdout)
     assert one["set"] == "scenes-match-zh"
     assert call("eval", "suite", "songs", "-m", "demo").exit_code == 2
+
+
+def test_the_suite_does_the_other_parts_where_one_cannot_be_done(call: Call, tmp_path: Path) -> None:
+    model = CASES / "bridgetower" / "hf_all_heads" / "checkpoint"  # takes 38 tokens, some captions have more
+    words = ["eval", "suite", "scenes", "-m", model, "-m", "demo", "--only", "retrieval", "--language", "en"]
+    result = call(*words, "--count", 10, "-q", "-o", tmp_path)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("retrieval en  ")
+    assert "checkpoint retrieval en: text 1 of 10" in result.stderr
+    assert [path.name.split(".")[2] for path in tmp_path.glob("*.json")] == ["demo"]

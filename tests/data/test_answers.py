@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,37 @@ from tuwen.errors import InputError
 )
 def test_an_answer_has_its_normal_form(answer: str, normal: str) -> None:
     assert normalize(answer) == normal
+
+
+def step_by_step(answer: str) -> str:
+    """The published rule letter by letter, without regular expressions and without contractions."""
+
+    def at(text: str, place: int) -> str:
+        return text[place] if 0 <= place < len(text) else "x"
+
+    commas = [n for n, sign in enumerate(answer) if sign == ","]
+    number = any(at(answer, n - 1).isdecimal() and at(answer, n + 1).isdecimal() for n in commas)
+    beside = {sign for n, sign in enumerate(answer) if " " in (at(answer, n - 1), at(answer, n + 1))}
+    marks = dict.fromkeys(';/[]"{}()=+\\_-><@`,?!', " ")
+    marks |= {sign: "" for sign in marks if number or sign in beside}
+    text = "".join(marks.get(sign, sign) for sign in answer)
+    stops = [n for n, sign in enumerate(text) if sign == "." and not at(text, n + 1).isdecimal()][:32]
+    words = "".join(sign for n, sign in enumerate(text) if n not in stops).lower().split()
+    digits = dict(
+        zip("zero one two three four five six seven eight nine ten none".split(), [*range(11), 0], strict=True)
+    )
+    return " ".join(str(digits.get(word, word)) for word in words if word not in ("a", "an", "the"))
+
+
+def test_any_string_has_the_form_that_the_rule_gives_step_by_step() -> None:
+    chance = random.Random(0)
+    words = "\u3000 \n 1 23 ２ ² A The Two dog 狗 İ None".split(" ")
+    signs = [*';/[]"{}()=+\\_-><@`,?! ..  ,', *words]
+    for _ in range(20_000):
+        answer = "".join(chance.choices(signs, k=chance.randrange(12)))
+        assert normalize(answer) == step_by_step(answer), repr(answer)
+    for length in range(30, 36):
+        assert normalize("x." * length) == step_by_step("x." * length)
 
 
 def test_only_32_full_stops_are_taken_away() -> None:

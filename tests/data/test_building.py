@@ -67,6 +67,18 @@ def test_raw_answers_are_looked_up_as_they_stand_unless_fixed(tmp_path: Path) ->
     assert rows(made / "vqav2_test.arrow", "question_id") == [[300, 301], [302]]
 
 
+def test_counts_are_of_questions_about_pictures_that_are_not_there_too(tmp_path: Path) -> None:
+    raw = official.some_vqa(tmp_path / "raw")
+    whole = build("vqa-fix", raw, tmp_path / "whole")
+    (gone,) = (raw / "val2014").glob("*_000000000041.jpg")
+    gone.unlink()
+    built = build("vqa-fix", raw, tmp_path / "made")
+    assert rows(tmp_path / "made" / "vqav2_val_fix.arrow", "image_id") == [42]
+    assert built.counts == whole.counts
+    before, after = (one.pictures["val"] for one in (whole, built))
+    assert (after.files, after.named, after.used) == (before.files - 1, before.named, before.used - 1)
+
+
 def test_the_last_thousand_pictures_of_val_are_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building, "REST", 1)
     made = tmp_path / "made"

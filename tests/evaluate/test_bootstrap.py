@@ -43,6 +43,39 @@ def test_draws_are_those_of_a_loop_over_the_queries(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(whole["both"], (whole["r1"] + whole["other"]) / 2)
 
 
+def test_queries_of_one_picture_are_drawn_together() -> None:
+    random = np.random.default_rng(4)
+    pictures = random.integers(0, 12, 40)  # in no order, of one to several queries
+    hit, rank = random.random(40), random.integers(1, 9, 40).astype(float)
+    table: Table = {"id": list(map(str, range(40))), "hit": hit, "rank": rank, "image": [f"p{one}" for one in pictures]}
+    found = bootstrap.drawn({"texts": table}, {"r1": MADE["r1"], "rank": MADE["rank"]}, 30, seed=3)
+    groups = [np.flatnonzero(pictures == one) for one in dict.fromkeys(pictures)]
+    chances = np.random.default_rng(bootstrap._seed(3, "texts"))
+    draws = [np.concatenate([groups[one] for one in chances.integers(0, len(groups), len(groups))]) for _ in range(30)]
+    np.testing.assert_allclose(found["r1"], [hit[draw].mean() for draw in draws])
+    np.testing.assert_array_equal(found["rank"], [np.median(rank[draw]) for draw in draws])
+
+
+def test_five_captions_that_say_the_same_are_no_more_certain_than_one() -> None:
+    hit = np.random.default_rng(0).integers(0, 2, 100).astype(float)
+    once: dict[str, Table] = {"texts": {"id": list(map(str, range(100))), "hit": hit}}
+    five: dict[str, Table] = {"texts": {"id": list(map(str, range(500))), "hit": np.repeat(hit, 5)}}
+    made = {"r1": Made("texts", "hit")}
+    (low, high) = bootstrap.intervals(once, made)["r1"]
+    independent = bootstrap.intervals(five, made)["r1"]
+    assert independent[1] - independent[0] < 0.6 * (high - low)
+    five["texts"]["image"] = np.repeat(np.arange(100), 5)
+    assert bootstrap.intervals(five, made)["r1"] == pytest.approx((low, high))
+
+
+def test_runs_are_compared_by_the_pictures_of_the_first() -> None:
+    first, second = tables(), tables(seed=1)
+    first["texts"]["image"] = [f"p{number // 5}" for number in range(40)]
+    found = bootstrap.differences(first, second, MADE, 200, seed=1)  # one that says of no query which picture it is of
+    second["texts"]["image"] = first["texts"]["image"]
+    assert bootstrap.differences(first, second, MADE, 200, seed=1) == found
+
+
 def test_an_interval_is_as_wide_as_theory_says() -> None:
     hit = np.r_[np.ones(600), np.zeros(400)]
     queries: dict[str, Table] = {"texts": {"id": list(map(str, range(1000))), "hit": hit}}

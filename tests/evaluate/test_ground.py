@@ -12,7 +12,7 @@ from PIL import Image
 from tests.tasks import tiny_vle
 from tuwen.data.dataset import CHOICES, PAIRS, Dataset, Text
 from tuwen.errors import InputError, UnsupportedTask, UsageError
-from tuwen.evaluate.ground import ground, pointed
+from tuwen.evaluate.ground import boxes_of, ground, pointed
 from tuwen.processing.patches import Area
 from tuwen.tasks.ground import Grounding
 
@@ -63,6 +63,13 @@ def test_figures_are_means_over_the_texts_with_boxes() -> None:
     box = grounding.box(int(place[0]), int(place[1]))
     assert scored.queries["texts"]["x"][0] == (box.left + box.right) / 2
     assert scored.notes == ["1 texts have no boxes: they count in no figure"]
+
+
+def test_regions_of_visual_genome_are_boxes() -> None:
+    region = {"x": 3, "y": 5, "width": 10, "height": 20}
+    assert boxes_of(Text("1", "a cat", ("a",), "", region)) == [[3, 5, 13, 25]]
+    assert boxes_of(Text("1", "a cat", ("a",), "", {**region, "boxes": [[1, 2, 3, 4]]})) == [[1, 2, 3, 4]]
+    assert boxes_of(Text("1", "a cat", ("a",), "", {"x": 3})) is None
 
 
 def test_in_the_originals_way_patches_divide_the_whole_picture() -> None:

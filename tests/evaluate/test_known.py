@@ -107,6 +107,15 @@ def test_published_layouts_are_opened_by_name(name: str, tmp_path: Path) -> None
     assert any("expected" in note and "found" in note for note in opened.notes)
 
 
+@pytest.mark.parametrize("inside", ["", "ai_challenger_caption_validation_20170910"])
+def test_aic_icc_is_opened_as_its_authors_publish_it(tiny: dict[str, Known], tmp_path: Path, inside: str) -> None:
+    official.save_ai_challenger(tmp_path)
+    opened = open_set("aic-icc", tmp_path / inside)
+    assert (opened.dataset.format, opened.dataset.split) == ("ai-challenger", "validation")
+    assert len(opened.dataset.texts) == 15
+    assert any("expected 4 pictures in AIC-ICC validation, found 3" in note for note in opened.notes)
+
+
 def test_captions_of_coco_are_opened_by_name(tmp_path: Path) -> None:
     official.save_karpathy(tmp_path)
     (tmp_path / "karpathy" / "dataset_flickr30k.json").unlink(missing_ok=True)

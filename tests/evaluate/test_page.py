@@ -114,6 +114,32 @@ def test_published_results_stand_by_ours_with_a_difference_only_on_the_same_data
     assert "Δ" not in other
 
 
+def test_places_are_drawn_into_the_pictures_of_grounding() -> None:
+    white = np.full((100, 200, 3), 255, dtype=np.uint8)
+    texts = [Text("0", "left", ("p0",), "", {"boxes": [[20, 20, 80, 80]]}), Text("1", "right", ("p0",))]
+    table: Table = {"id": ["0", "1"], "image": ["p0", "p0"], "text": ["left", "right"], "x": np.array([150.0, 150.0])}
+    table |= {"y": np.array([50.0, 50.0]), "pointing": np.array([0.0, 1.0]), "share": np.array([0.1, 0.9])}
+    made = {"pointing": Made("texts", "pointing")}
+    scored = Scored("ground", figures_of({"texts": table}, made), {"texts": table}, made)
+    data = Dataset("x", Path("x"), PAIRS, {"p0": white}, texts)
+    run = runs.run_of(scored, [ABOUT], runs.of_data(data), "x", "", {}, 1, resamples=20)
+    html = page.page(run, scored.queries, data)
+    wrong, right = (shown(one) for one in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', html))
+    assert dark(wrong[20:81, 18:24]) and dark(wrong[20:81, 78:84]) and not dark(wrong[30:70, 30:70])  # its box
+    for picture in (wrong, right):
+        assert dark(picture[40:60, 140:160]) and not dark(picture[85:, 100:])  # the point
+    assert not dark(right[:, :100])
+
+
+def shown(content: str) -> np.ndarray[Any, Any]:
+    with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
+        return np.asarray(picture)
+
+
+def dark(part: np.ndarray[Any, Any]) -> bool:
+    return bool(part.min() < 120)
+
+
 def test_a_picture_that_cannot_be_read_stays_empty() -> None:
     scored, data = retrieved()
     data.pictures = {**data.pictures, "p1": b"broken"}

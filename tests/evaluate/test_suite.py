@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.fusing import CASES
+from tests.fusing import CASES, PRETRAINED
 from tuwen.data.dataset import PAIRS, Dataset, Text
 from tuwen.errors import InputError, UnsupportedTask, UsageError
-from tuwen.evaluate import foils, runs, scene_sets, suite
+from tuwen.evaluate import foils, page, runs, scene_sets, suite
 from tuwen.loading import load
 from tuwen.model import Model
 
@@ -83,14 +83,62 @@ def test_the_demo_finds_its_scenes_and_prefers_true_captions(demo: Model, tmp_pa
     assert suite.models(columns, found) == ["demo"]
 
 
-def test_an_answering_model_is_asked_questions() -> None:
-    path = CASES / "vle" / "vqa_base" / "checkpoint"
-    model = load(path, device="cpu")
-    for part, language in suite.planned(model, ["vqa"]):
-        dataset = suite.dataset_of(part, language, "test", 20)
-        run = suite.evaluate(model, runs.of_model(model, "vle"), part, language, dataset).run
-        assert 0 <= run.figures["accuracy"] <= 1
-        assert run.set == "scenes-vqa-en"
+VLE = CASES / "vle"
+FUSING = {
+    VLE / "vqa_base" / "checkpoint": ["vqa"],
+    VLE / "vcr_q2a" / "checkpoint": ["vcr"],
+    VLE / "pbc_base" / "checkpoint": ["ground"],
+    VLE / "pretrain_checkpoint" / "checkpoint": ["match", "ground"],
+    PRETRAINED: ["match"],  # of BridgeTower
+}
+COLUMNS = {
+    "vqa": ["vqa en"],
+    "vcr": ["vcr Q→A en"],
+    "ground": ["ground en"],
+    "match": [f"match {kind} en" for kind in ("thing", "count", "background", "position")],
+}
+
+
+@pytest.mark.parametrize("path", FUSING, ids=lambda path: path.parts[-2] if path.is_dir() else path.stem)
+def test_a_fusion_model_does_the_parts_of_its_heads(path: Path, tmp_path: Path) -> None:
+    model = load(path, tokenizer=None if path.is_dir() else path.parent / "roberta", device="cpu")
+    planned = suite.planned(model)
+    assert [part.name for part, _ in planned] == FUSING[path]
+    about = runs.of_model(model, "tiny")
+    found = []
+    for part, language in planned:
+        dataset = suite.dataset_of(part, language, "test", 4 * part.every)
+        result = suite.evaluate(model, about, part, language, dataset)
+        assert result.run.set == f"scenes-{part.name}-en"
+        assert all(0 <= result.run.figures[figure] <= 1 for figure in result.run.figures)
+        named = {one for table in result.scored.queries.values() for one in table["image"]}
+        assert named == set(dataset.pictures)  # every scene was looked at
+        kept = runs.write(tmp_path, result.run, result.scored.queries)
+        assert "<img" in page.page(kept, result.scored.queries, dataset)
+        found.append(kept)
+    assert [one.name for one in suite.overview(found)] == [column for part in FUSING[path] for column in COLUMNS[part]]
+
+
+def test_a_match_head_decides_between_caption_and_foil() -> None:
+    model = load(CASES / "vle" / "pretrain_checkpoint" / "checkpoint", device="cpu")
+    dataset = scene_sets.foils("test", "en", 3)
+    pairs = foils.match(model, dataset).queries["pairs"]
+    shown = dataset.pictures[pairs["image"][2]]
+    right, wrong = model.match(shown, [pairs["caption"][2], pairs["foil"][2]])[0].tolist()
+    assert pairs["margin"][2] == pytest.approx(right - wrong, abs=1e-6)
+
+
+def test_models_of_one_name_are_told_apart(demo: Model) -> None:
+    found = []
+    for name in ("pbc_base", "pretrain_checkpoint"):
+        model = load(CASES / "vle" / name / "checkpoint", device="cpu")
+        (part, language), *_ = suite.planned(model, ["ground"])
+        dataset = suite.dataset_of(part, language, "test", 10)
+        found.append(suite.evaluate(model, runs.of_model(model, "checkpoint"), part, language, dataset).run)
+    (column,) = suite.overview(found)
+    names = [f"checkpoint ({run.models[0]['fingerprint'][:6]}, float32)" for run in found]
+    assert list(column.runs) == names == suite.models([column], found)
+    assert [run.figures for run in column.runs.values()] == [run.figures for run in found]
 
 
 def test_margins_of_captions_are_differences_of_cosines(demo: Model) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.evaluate.running import run
 from tuwen.errors import UsageError
 from tuwen.evaluate import runs, table
+from tuwen.evaluate.scored import Made, Scored, Table, figures_of
 
 
 @pytest.fixture
@@ -128,3 +131,36 @@ def test_the_page_of_tables_is_whole_and_links_to_pages_of_runs(tmp_path: Path) 
 def test_another_ending_is_refused(found: list[table.Grid], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"not in '\.pdf'"):
         table.write(tmp_path / "a.pdf", found)
+
+
+def test_models_of_one_name_have_one_label_in_all_tables(tmp_path: Path) -> None:
+    for number, set_name in enumerate(("a", "b", "b")):
+        run(tmp_path, "same", 0.5, set=set_name, options={"n": number} if number == 2 else {})
+    found = runs.find([tmp_path])
+    assert {grid.models[0] for grid in table.grids(found, resamples=0)} == {"same"}
+    other = [replace(one, models=[{**one.models[0], "fingerprint": "zzz"}]) if one.set == "a" else one for one in found]
+    labels = {grid.title.split()[0]: grid.models[0] for grid in table.grids(other, resamples=0)}
+    assert labels == {"a": "same (zzz, float32)", "b": "same (fsame, float32)"}
+
+
+def test_an_overview_stands_first_wherever_the_shared_model_is(tmp_path: Path) -> None:
+    run(tmp_path, "alone", 0.5, set="a")
+    for name in ("b", "c"):
+        run(tmp_path, "shared", 0.5, set=name)
+    found = table.with_overview(table.grids(runs.find([tmp_path]), resamples=0))
+    assert found[0].title == "overview"
+    assert len(found) == 4
+
+
+def test_chance_is_nobodys_merit(tmp_path: Path) -> None:
+    values: Table = {"id": ["0", "1"], "image": ["a", "b"], "pointing": np.array([1.0, 0.0]), "chance": np.ones(2) / 4}
+    for name, less in (("one", 0.0), ("two", 0.1)):
+        own: Table = {**values, "chance": np.asarray(values["chance"]) - less}
+        made = {figure: Made("texts", figure) for figure in ("pointing", "chance")}
+        what = Scored("ground", figures_of({"texts": own}, made), {"texts": own}, made)
+        data = {"format": "x", "kind": "pairs", "path": "x", "fingerprint": "d", "counts": {"pictures": 2, "texts": 2}}
+        about = {"name": name, "fingerprint": name, "dtype": "float32"}
+        runs.write(tmp_path, runs.run_of(what, [about], data, "set", "", {}, 1.0, resamples=20), what.queries)
+    (grid,) = table.grids(runs.find([tmp_path]), resamples=20)
+    chances = [cells[grid.figures.index("chance")] for cells in grid.rows]
+    assert not any(cell is None or cell.best or cell.worse for cell in chances)

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tests.fusing import CASES, counting, model, pictures
 from tuwen.data import arrow
 from tuwen.data.dataset import PAIRS, QUESTIONS, Dataset, Text
 from tuwen.errors import InputError, UsageError
 from tuwen.evaluate.search_cost import Cost
-from tuwen.evaluate.two_stage import encode, first_place, original, two_stage
+from tuwen.evaluate.two_stage import _original_ranks, encode, original, two_stage
 from tuwen.loading import load
 from tuwen.model import Model
 
@@ -135,9 +134,21 @@ def test_a_broken_picture_is_told_and_its_texts_left_out() -> None:
 
 
 def test_equal_scores_stand_in_their_order() -> None:
-    line, numbers = torch.tensor([0.5, 0.9, 0.5, 0.5]), torch.arange(4)
-    assert [first_place(line, [one], numbers) for one in range(4)] == [2, 1, 3, 4]
-    assert first_place(line, [3, 2], numbers) == 3
+    data = small()
+    (picture, *_) = data.pictures.values()
+    twins = Dataset("test", Path("set"), PAIRS, dict.fromkeys("abcd", picture), data.texts)
+    scored = two_stage(both(), both(), twins, [0, 4])
+    for depth in (0, 4):  # neither stage can tell the pictures apart
+        assert np.asarray(scored.queries["text_to_image"][f"rank@{depth}"]).tolist() == [1, 2, 3, 3, 1]
+    assert np.asarray(scored.queries["image_to_text"]["rank@0"]).shape == (3,)
+
+
+def test_the_original_counts_pairs_without_a_score_in_their_order() -> None:
+    data = small()
+    sides = encode(both(), data)
+    logits = {0: {1: 0.5}, 2: {0: 0.1, 1: 0.7, 4: -200.0}}
+    assert _original_ranks(sides, logits, "text_to_image").tolist() == [2, 3, 3, 3, 1]
+    assert _original_ranks(sides, logits, "image_to_text").tolist() == [2, 2, 3, 0]
 
 
 def test_wrong_settings_are_refused() -> None:

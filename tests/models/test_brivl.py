@@ -209,6 +209,17 @@ def test_packed_texts_give_what_padded_ones_give() -> None:
     torch.testing.assert_close(packed, padded, atol=1e-5, rtol=1e-4)
 
 
+def test_packed_texts_teach_what_padded_ones_teach() -> None:
+    gradients = []
+    for given in (tiny_brivl.texts(), tiny_brivl.packed()):
+        module = tiny_brivl.module()
+        module.encode_text(given).square().sum().backward()
+        gradients.append({name: p.grad for name, p in module.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, wanted in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], wanted, atol=1e-4, rtol=1e-3, msg=name)
+
+
 def test_many_texts_pass_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     module = tiny_brivl.module()
     with torch.no_grad():

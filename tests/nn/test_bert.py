@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tuwen.nn.bert import Bert, BertConfig
+from tuwen.nn.bert import Bert, BertConfig, added
 from tuwen.types import PackedTexts, Texts
 
 CONFIG = BertConfig(vocabulary=30, width=16, layers=2, heads=2, hidden=24, positions=12)
@@ -88,3 +88,14 @@ def test_segments_of_zeros_are_no_segments() -> None:
     close(tower(texts), tower(Texts(texts.ids, texts.mask, torch.zeros_like(texts.ids))))
     other = tower(Texts(texts.ids, texts.mask, torch.ones_like(texts.ids)))
     assert (tower(texts) - other).abs().max() > 0.01
+
+
+def test_a_sum_takes_the_memory_of_its_second_part_only_where_nothing_can_notice() -> None:
+    x, fresh = torch.ones(3), torch.full((3,), 2.0)
+    assert added(x, fresh) is not fresh  # gradients are asked for
+    with torch.no_grad():
+        assert added(x, fresh) is fresh
+        wide = added(x, torch.full((3,), 2.0, dtype=torch.bfloat16))
+    assert wide.dtype == torch.float32
+    close(fresh, torch.full((3,), 3.0))
+    close(x, torch.ones(3))

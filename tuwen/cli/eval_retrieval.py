@@ -57,7 +57,7 @@ def command(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[SET]",
+            metavar="SET",
             help="A dataset, or a name for the one in --data; with --features a file of texts will do; or "
             "cross_modal_embeddings.out, or a folder of np_img.npy and np_text.npy / 数据集路径或名称，或特征文件",
         ),
@@ -255,7 +255,7 @@ def topk(
 def score(
     gold: Annotated[Path, typer.Argument(metavar="GOLD", help="What is right: a file of texts / 标准答案")],
     predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="JSON lines, best first / 预测文件")],
-    output: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="Score as JSON / 分数文件")] = None,
+    output: Annotated[Path | None, typer.Argument(metavar="OUT", help="Score as JSON / 分数文件")] = None,
     script: Annotated[
         Script,
         typer.Option(

@@ -32,7 +32,8 @@ def command(
         ),
     ] = None,
     language: Annotated[
-        list[str] | None, typer.Option("--language", help="zh or en, by default all the model knows / 只评测这种语言")
+        list[str] | None,
+        typer.Option("--language", metavar="zh|en", help="zh or en, by default all the model knows / 只评测这种语言"),
     ] = None,
     split: Annotated[str, typer.Option("--split", help="test or validation / 数据集划分")] = "test",
     count: Annotated[int, typer.Option("--count", min=10, help="Scenes, fewer for slow parts / 场景数")] = 1000,

@@ -18,7 +18,7 @@ Resamples = Annotated[int, typer.Option("--resamples", min=0, help="Of the boots
 
 
 def table(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Folders or files of runs / 结果文件夹")],
+    folders: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Folders or files of runs / 结果文件夹")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help=".md, .tex, .csv or .html / 输出文件")
     ] = None,
@@ -88,7 +88,7 @@ def _one(place: Path) -> Run:
 
 
 def sets(
-    name: Annotated[str, typer.Argument(metavar="[SET]", help="One set, by default all / 数据集名称")] = "",
+    name: Annotated[str, typer.Argument(metavar="SET", help="One set, by default all / 数据集名称")] = "",
     as_json: options.AsJson = False,
 ) -> None:
     """Sets that are known by name: their files, sizes, and published results / 按名称可用的数据集"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tuwen.data.dataset import ENTAILMENT, PAIRS, QUESTIONS, STATEMENTS, Dataset
 from tuwen.data.folder import Failure
 from tuwen.data.grouped import Grouped
 from tuwen.data.ids import Ids
+from tuwen.data.lookup import ById
 from tuwen.data.options import DEFAULT, Options
 from tuwen.errors import InputError
 
@@ -111,28 +112,18 @@ def _tables(path: Path) -> dict[str, list[Path]]:
     return {name: [file for _, file in sorted(files)] for name, files in numbered.items()}
 
 
-class _Pictures(Mapping[str, bytes]):
+class _Pictures(ById[bytes]):
     """The pictures of good rows by id; row: place of an id -> row and column."""
 
     def __init__(self, table: Table, ids: Ids, rows: np.ndarray[Any, Any], columns: Sequence[str] = ("image",)) -> None:
-        self._table, self._ids, self._rows, self._columns = table, ids, rows, columns
+        super().__init__(ids)
+        self._table, self._rows, self._columns = table, rows, columns
 
-    def __getitem__(self, id: str) -> bytes:
-        place = self._ids.place(id)
-        if place is None:
-            raise KeyError(id)
+    def at(self, place: int) -> bytes:
+        """The picture's file."""
         row, column = divmod(place, len(self._columns))
         content: bytes = self._table.value(int(self._rows[row]), self._columns[column])
         return content
-
-    def __contains__(self, id: object) -> bool:
-        return id in self._ids
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
 
 
 def _good(dataset: Dataset, table: Table, images: Sequence[str], lists: Sequence[str]) -> np.ndarray[Any, Any]:

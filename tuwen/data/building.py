@@ -180,21 +180,28 @@ def _regions(job: Job) -> None:
 
 
 def _vqa(normalized: bool, job: Job) -> None:
-    """vqav2_{train,val,test,test-dev}.arrow, and val in two parts, its last 1000 pictures and the others."""
+    """vqav2_{train,val,test,test-dev}.arrow, and val in two parts, its last 1000 pictures and the others.
+
+    What is counted counts questions about pictures that are not there, too, as the originals do.
+    """
     ending = "_fix" if normalized else ""
     labels = _labels(job, job.raw)
     splits = [split for split in vqav2.YEARS if vqav2.questions_file(job.raw, split).is_file()]
     for split in splits:
         dataset = job.dataset(split, partial(vqav2.read, job.raw, split, job.options))
-        job.built.counts |= {f"{split} pictures": len(dataset.pictures), f"{split} questions": len(dataset.texts)}
+        named = job.built.pictures[split]
+        absent = vqav2.without_pictures(job.raw, split, job.options) if named.named > named.used else ()
+        asked = len(dataset.texts) + len(absent)
+        job.built.counts |= {f"{split} pictures": named.named, f"{split} questions": asked}
         if split in vqav2.ANSWERED and dataset.notes:
             raise InputError(dataset.notes[0])
         plan = Plan(split, targets_by(labels, normalized), {"normalized": normalized, "labels": len(labels)})
         name = f"vqav2_{split}{ending}.arrow"
         rows = job.whole(name, dataset, plan)
-        named = job.built.pictures[split]
-        job.built.pictures[split] = Counts(named.files, rows + named.named - named.used, rows)
-        job.built.counts[f"{split} questions kept"] = int(Table([job.target / name]).lengths("questions").sum())
+        kept = [text for text in absent if split not in vqav2.ANSWERED or targets_by(labels, normalized)([text])[0][1]]
+        left = int(Table([job.target / name]).lengths("questions").sum())
+        job.built.pictures[split] = Counts(named.files, rows + len({text.image_ids for text in kept}), rows)
+        job.built.counts[f"{split} questions kept"] = left + len(kept)
     if "val" in splits:
         _halves(ending, job)
 
@@ -240,7 +247,9 @@ def _vg_questions(file: str, name: str, job: Job) -> None:
         parts = {"train": set(map(str, ids["train"])), "val": set(map(str, [*ids["val"], *ids["test"]]))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         path = folder / "vgqa" / file
-        raise InputError(f"{path} cannot be read ({error}): make it with tuwen data build {folder} --to vgqa-split") from None
+        raise InputError(
+            f"{path} cannot be read ({error}): make it with tuwen data build {folder} --to vgqa-split"
+        ) from None
     labels = _labels(job, job.raw)
     dataset = job.dataset("questions", partial(visual_genome.read, folder, visual_genome.ASKED, job.options))
     groups = Groups(dataset)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from tuwen.data import numbered
-from tuwen.data.chinese_clip_table import MARK, lines, open_table
+from tuwen.data.chinese_clip_table import MARK, blocks, open_table
 from tuwen.data.dataset import PAIRS, Dataset, Lines, Text
 from tuwen.data.folder import Failure
 from tuwen.data.ids import NUMBERS_END, Ids, key_of
@@ -28,13 +29,18 @@ try:  # an accelerator only
 except ImportError:
     loads = json.loads
 
+# (text_id, text, image_ids), ids as numbers
+Row = tuple[int, str, Sequence[int]]
+
 NAME = "chinese-clip"
 TITLE = "Chinese-CLIP: SPLIT_imgs.tsv (id, base64 picture) and SPLIT_texts.jsonl"
 KINDS = (PAIRS,)
 
 IMAGES, TEXTS = "_imgs.tsv", "_texts.jsonl"
 FIRST = ("train", "valid", "test")  # the order in which splits are named
-ID = frozenset((int, str))  # what an id in the jsonl may be
+FIELDS = itemgetter("text_id", "text", "image_ids")
+# Types of the fields and of ids: numbers, or texts as well.
+TEXT, LIST, NUMBER, ID = (frozenset(types) for types in ((str,), (list,), (int,), (int, str)))
 
 
 # -- what is there ----------------------------------------------------------------------------------------------------
@@ -101,18 +107,6 @@ class TextRow(NamedTuple):
 
 def text_row(number: int, line: bytes) -> TextRow:
     """A line of the jsonl; InputError says what is wrong with it."""
-    try:
-        row = loads(line)
-        text_id, text, image_ids = row["text_id"], row["text"], row["image_ids"]
-    except (ValueError, KeyError, TypeError):
-        return _row_carefully(number, line)
-    usual = type(text) is str and type(text_id) in ID and type(image_ids) is list
-    if usual and (len(image_ids) == 1 and type(image_ids[0]) in ID or all(type(id) in ID for id in image_ids)):
-        return TextRow(text_id, text, tuple(image_ids))
-    return _row_carefully(number, line)
-
-
-def _row_carefully(number: int, line: bytes) -> TextRow:
     row = _object(line.removeprefix(MARK) if number == 1 else line)
     for name in ("text_id", "text", "image_ids"):
         if name not in row:
@@ -170,18 +164,53 @@ class TextLines(Lines):
     def __init__(self, path: Path, offsets: Any, numbers: Any, parse: _Parse, numbered: bool) -> None:
         super().__init__(path, offsets, numbers, parse)
         self.numbered = numbered
-        self._pictures = parse.pictures
+        # Every line from the first on is a text, and all the pictures that it names are there.
+        self.whole = parse.pictures is None and (not len(self) or self._numbers[-1] == len(self))
 
-    def rows(self, start: int) -> Iterator[TextRow]:
-        """The lines from place `start`, without the ids of pictures that are not there."""
-        for number, line in self.lines(start):
-            try:
-                row = text_row(number, line)
-            except InputError as error:
-                raise self.changed(number, error) from None
-            if self._pictures is not None:
-                row = row._replace(image_ids=tuple(id for id in row.image_ids if str(id) in self._pictures))
-            yield row
+    def rows(self, start: int) -> Iterator[Row]:
+        """The rows from place `start`, with numbers as ids; where it is `whole` and `numbered`, and so are pictures."""
+        name, left = self.path.name, len(self)
+        for first, _, block in blocks(self.path):
+            some = block[: max(left, 0)]
+            left -= len(block)
+            if first + len(some) <= start + 1:
+                continue
+            if start >= first:
+                first, some = start + 1, some[start + 1 - first :]
+            columns = _columns(some)
+            if columns is not None and columns.numbered():
+                yield from zip(columns.text_ids, columns.texts, columns.image_ids, strict=True)
+                continue
+            for number, line in enumerate(some, first):
+                text = self._text(number, line)
+                yield int(text.id), text.text, tuple(map(int, text.image_ids))
+
+
+class _Columns(NamedTuple):
+    """Lines of a jsonl that are all of the form, column by column."""
+
+    text_ids: Sequence[int | str]
+    texts: Sequence[str]
+    image_ids: Sequence[list[int | str]]
+
+    def numbered(self) -> bool:
+        """Whether all ids are written as numbers."""
+        return NUMBER.issuperset(map(type, self.text_ids)) and NUMBER.issuperset(map(type, self.named()))
+
+    def named(self) -> list[int | str]:
+        """Ids of the pictures of all lines."""
+        return list(chain.from_iterable(self.image_ids))
+
+
+def _columns(block: list[bytes]) -> _Columns | None:
+    """The columns of some lines, if all are of the form, as strict as `text_row` but much faster for many."""
+    try:
+        columns = _Columns(*zip(*map(FIELDS, map(loads, block)), strict=True))
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not (ID.issuperset(map(type, columns.text_ids)) and TEXT.issuperset(map(type, columns.texts))):
+        return None
+    return columns if LIST.issuperset(map(type, columns.image_ids)) and ID.issuperset(map(type, columns.named())) else None
 
 
 def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where: str) -> tuple[Lines, list[str]]:
@@ -191,19 +220,28 @@ def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where:
     failure if all that it names are missing. None takes the ids as they come.
     """
     offsets, numbers, counts, keys, ids = array("q"), array("q"), array("q"), array("Q"), Ids()
-    for number, offset, line in lines(path):
-        try:
-            text_id, _, image_ids = text_row(number, line)
-        except InputError as error:
-            failures.append(Failure(f"{path.name}:{number}", str(error)))
+    for first, offset, block in blocks(path):
+        columns = _columns(block)
+        if columns is not None:
+            begins = accumulate(map(len, block), initial=offset)
+            offsets.extend(islice(begins, len(block)))
+            numbers.extend(range(first, first + len(block)))
+            counts.extend(map(len, columns.image_ids))
+            keys.extend(_keys(columns.named()))
+            ids.extend([str(id).encode() for id in columns.text_ids])
             continue
-        offsets.append(offset)
-        numbers.append(number)
-        counts.append(len(image_ids))
-        for id in image_ids:
-            usual = type(id) is int and 0 <= id < NUMBERS_END
-            keys.append(id if usual else key_of(str(id).encode()))  # type: ignore[arg-type]
-        ids.add(b"%d" % text_id if type(text_id) is int else str(text_id).encode())
+        for number, line in enumerate(block, first):
+            try:
+                row = text_row(number, line)
+            except InputError as error:
+                failures.append(Failure(f"{path.name}:{number}", str(error)))
+            else:
+                offsets.append(offset)
+                numbers.append(number)
+                counts.append(len(row.image_ids))
+                keys.extend(_keys(row.image_ids))
+                ids.add(str(row.text_id).encode())
+            offset += len(line)
     notes = []
     twice = ids.repeated()
     if twice:
@@ -220,6 +258,13 @@ def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where:
             failures.append(_absent(path, numbers[place], offsets[place], pictures, where, some))
     good = np.asarray(offsets, dtype=np.int64)[kept], np.asarray(numbers, dtype=np.int64)[kept]
     return TextLines(path, *good, _Parse(path.name, None if all_there else pictures), ids.all_numbers), notes
+
+
+def _keys(ids: Sequence[int | str]) -> Iterable[int]:
+    """`key_of` each id."""
+    if ids and NUMBER.issuperset(map(type, ids)) and min(ids) >= 0 and max(ids) < NUMBERS_END:  # type: ignore
+        return ids  # type: ignore[return-value]
+    return [key_of(str(id).encode()) for id in ids]
 
 
 def _absent(path: Path, number: int, offset: int, pictures: Ids, where: str, some: bool) -> Failure:
@@ -284,21 +329,21 @@ class Numbers:
             found[f"{split}_text_ids.tsv"] = (text.id for text in self._dataset.texts)
         return found
 
-    def rows(self, start: int, lost: frozenset[str]) -> Iterator[TextRow]:
+    def rows(self, start: int, lost: frozenset[str]) -> Iterator[Row]:
         """The texts from place `start`, without the pictures that are `lost`."""
         texts = self._dataset.texts
-        if isinstance(texts, TextLines) and not (lost or self._texts_given or self.image.given):
-            for text_id, words, named in texts.rows(start):
-                yield TextRow(int(text_id), words, tuple(map(int, named)))
+        if isinstance(texts, TextLines) and texts.whole and not (lost or self._texts_given or self.image.given):
+            yield from texts.rows(start)
             return
         for place, text in enumerate(islice(texts, start, None) if start else texts, start):
             image_ids = tuple(self.image(id) for id in text.image_ids if id not in lost)
-            yield TextRow(place if self._texts_given else int(text.id), text.text, image_ids)
+            yield place if self._texts_given else int(text.id), text.text, image_ids
 
 
-def json_line(row: TextRow) -> bytes:
+def json_line(row: Row) -> bytes:
     """A line of the jsonl, as the published files have it."""
-    content = {"text_id": row.text_id, "text": row.text, "image_ids": row.image_ids}
+    text_id, text, image_ids = row
+    content = {"text_id": text_id, "text": text, "image_ids": image_ids}
     return json.dumps(content, ensure_ascii=False).encode() + b"\n"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tuwen.data.dataset import CLASSES, Dataset, Text
 from tuwen.data.folder import PICTURES, Failure
 from tuwen.data.options import DEFAULT, Options
+from tuwen.data.text_files import read_text
 from tuwen.errors import InputError
 
 if TYPE_CHECKING:
@@ -161,14 +162,7 @@ def _names(root: Path, path: Path, options: Options) -> dict[str, tuple[str, lis
 
 def _read_names(path: Path, original: bool) -> list[str]:
     """A name per line; empty lines at the end, each of which gives the original a nameless class, are none."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 text (byte {error.start}): convert it, e.g. iconv -f gb18030 -t utf-8"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    text = read_text(path)
     names = [line.strip() for line in (text.removesuffix("\n") if original else text.rstrip()).split("\n")]
     if "" in names and not original:
         raise InputError(f"{path}, line {names.index('') + 1} is empty: expected the name of a class in every line")

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tuwen.data.folder import Failure
+from tuwen.data.lookup import ByNumber
 from tuwen.errors import InputError
 from tuwen.types import Sample
 
@@ -67,7 +68,7 @@ class Dataset:
         return Samples(self)
 
 
-class Samples(Sequence[Sample]):
+class Samples(ByNumber[Sample]):
     """Pairs of a dataset by number. Texts without a picture and pictures without a text are in no pair."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -77,18 +78,8 @@ class Samples(Sequence[Sample]):
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    @overload
-    def __getitem__(self, place: int) -> Sample: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[Sample]: ...
-
-    def __getitem__(self, place: int | slice) -> Sample | list[Sample]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
-        number = place + len(self) if place < 0 else place
-        if not 0 <= number < len(self):
-            raise IndexError(f"pair {place} of {len(self)}")
+    def at(self, number: int) -> Sample:
+        """One pair, its picture opened."""
         row = bisect_right(self._ends, number)
         text = self.dataset.texts[row]
         return self._sample(text, number - self._ends[row] + len(text.image_ids))
@@ -103,7 +94,7 @@ class Samples(Sequence[Sample]):
         return Sample(self.dataset.pictures[image_id], text.text, image_id, text.id, text.columns)
 
 
-class Lines(Sequence[Text]):
+class Lines(ByNumber[Text]):
     """Texts that are lines of a file: only their offsets are kept.
 
     parse: (line number from 1, the line's bytes) -> Text; it has accepted each of these lines before.
@@ -124,41 +115,24 @@ class Lines(Sequence[Text]):
     def __len__(self) -> int:
         return len(self._offsets)
 
-    @overload
-    def __getitem__(self, place: int) -> Text: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[Text]: ...
-
-    def __getitem__(self, place: int | slice) -> Text | list[Text]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
-        offset, number = int(self._offsets[place]), int(self._numbers[place])
+    def at(self, number: int) -> Text:
+        """The text of a line, read again."""
         with self.path.open("rb") as file:
-            file.seek(offset)
-            return self._text(number, file.readline())
+            file.seek(int(self._offsets[number]))
+            return self._text(int(self._numbers[number]), file.readline())
 
     def __iter__(self) -> Iterator[Text]:
-        for number, line in self.lines():
-            yield self._text(number, line)
-
-    def lines(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
-        """(line number from 1, the line) of each text from place `start`."""
         at = -1
         with self.path.open("rb") as file:
-            for offset, number in zip(self._offsets[start:].tolist(), self._numbers[start:].tolist(), strict=True):
+            for offset, number in zip(self._offsets.tolist(), self._numbers.tolist(), strict=True):
                 if offset != at:
                     file.seek(offset)
                 line = file.readline()
                 at = offset + len(line)
-                yield number, line
+                yield self._text(number, line)
 
     def _text(self, number: int, line: bytes) -> Text:
         try:
             return self._parse(number, line)
         except InputError as error:
-            raise self.changed(number, error) from None
-
-    def changed(self, number: int, error: InputError) -> InputError:
-        """What to raise for a line that could be parsed before and cannot any longer."""
-        return InputError(f"{self.path}, line {number} has changed since it was opened: {error}")
+            raise InputError(f"{self.path}, line {number} has changed since it was opened: {error}") from None

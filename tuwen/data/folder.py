@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tuwen.data.text_files import read_text
 from tuwen.errors import InputError
 
 PICTURES = frozenset(".jpg .jpeg .png .webp .bmp .gif .tif .tiff .ppm".split())
@@ -150,12 +151,5 @@ def _add_texts(found: Found, path: Path, name: str, image: str) -> None:
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
     """The lines of a text file that are not empty, with their numbers from 1; InputError that names the file."""
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path.name} is not UTF-8 text (byte {error.start}): convert it, e.g. iconv -f gb18030 -t utf-8"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    content = read_text(path)
     return [(number, line.strip()) for number, line in enumerate(content.split("\n"), 1) if line.strip()]

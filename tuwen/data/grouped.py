@@ -6,15 +6,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
 from tuwen.data.dataset import Text
+from tuwen.data.lookup import ByNumber
 from tuwen.errors import InputError
 
 
-class Grouped(Sequence[Text]):
+class Grouped(ByNumber[Text]):
     """Texts in groups, such as the captions of one picture in one row of a table; a group is read as a whole.
 
     counts: how many texts each group has; read: number of a group -> its texts, `counts` of them.
@@ -28,18 +29,8 @@ class Grouped(Sequence[Text]):
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    @overload
-    def __getitem__(self, place: int) -> Text: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[Text]: ...
-
-    def __getitem__(self, place: int | slice) -> Text | list[Text]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
-        number = place + len(self) if place < 0 else place
-        if not 0 <= number < len(self):
-            raise IndexError(f"text {place} of {len(self)}")
+    def at(self, number: int) -> Text:
+        """One text out of its group."""
         group = int(np.searchsorted(self._ends, number, side="right"))
         texts = self._group(group)
         return texts[number - int(self._ends[group]) + len(texts)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,18 @@ class Ids:
         letters += raw
         self._ends.append(len(letters))
         self._keys.append(key_of(raw))
+        self._sorted = None
+
+    def extend(self, raws: Sequence[bytes]) -> None:
+        """Several more, as UTF-8; much faster than one by one where all are numbers."""
+        joined = b"".join(raws)
+        self._ends.extend(islice(accumulate(map(len, raws), initial=len(self._letters)), 1, None))
+        self._letters += joined
+        if joined.isdigit() and 0 < len(min(raws, key=len)) and len(max(raws, key=len)) < 19:
+            leading = b"\n0" in b"\n" + b"\n".join(raws)
+        else:
+            leading = True
+        self._keys.extend(map(key_of if leading else int, raws))
         self._sorted = None
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tuwen.data.dataset import PAIRS, Dataset, Text
 from tuwen.data.folder import Failure
 from tuwen.data.grouped import Grouped
 from tuwen.data.ids import Ids
+from tuwen.data.lookup import ById
 from tuwen.data.numbered import rows as number_rows
 from tuwen.data.options import DEFAULT, Options, Writing, about
 from tuwen.errors import InputError, UsageError
@@ -67,25 +67,15 @@ def open_dataset(path: Path, split: str = "", options: Options = DEFAULT) -> Dat
     return dataset
 
 
-class _Pictures(Mapping[str, bytes]):
+class _Pictures(ById[bytes]):
     def __init__(self, table: Table, ids: Ids, rows: list[int]) -> None:
-        self._table, self._ids, self._rows = table, ids, rows
+        super().__init__(ids)
+        self._table, self._rows = table, rows
 
-    def __getitem__(self, id: str) -> bytes:
-        place = self._ids.place(id)
-        if place is None:
-            raise KeyError(id)
+    def at(self, place: int) -> bytes:
+        """The picture's file."""
         content: bytes = self._table.value(self._rows[place], "image")
         return content
-
-    def __contains__(self, id: object) -> bool:
-        return id in self._ids
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
 
 
 def _first_rows(table: Table, failures: list[Failure], once: bool) -> tuple[Ids, list[int]]:

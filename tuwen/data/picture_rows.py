@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from tuwen.data.dataset import PAIRS, Dataset, Text
 from tuwen.data.folder import Failure
 from tuwen.data.ids import Ids, key_of
+from tuwen.data.lookup import ById, ByNumber
 from tuwen.errors import InputError
 
 if TYPE_CHECKING:
@@ -142,28 +143,17 @@ def _pictures(rows: Rows, looked: _Looked, notes: list[str]) -> tuple[Ids, np.nd
     return kept, of_row[pictures], place_of
 
 
-class RowPictures(Mapping[str, "Picture"]):
+class RowPictures(ById["Picture"]):
     """Pictures of rows by id."""
 
     def __init__(self, rows: Rows, ids: Ids, numbers: np.ndarray[Any, Any]) -> None:
+        super().__init__(ids)
         self._rows = rows
-        self._ids = ids
         self._numbers = numbers
 
-    def __getitem__(self, id: str) -> Picture:
-        place = self._ids.place(id)
-        if place is None:
-            raise KeyError(id)
+    def at(self, place: int) -> Picture:
+        """The picture of the row that has it."""
         return self._rows.picture(int(self._numbers[place]))
-
-    def __contains__(self, id: object) -> bool:
-        return id in self._ids
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
 
 
 class RowColumns(Mapping[str, dict[str, Any]]):
@@ -208,7 +198,7 @@ def _texts(rows: Rows, looked: _Looked, ids: Ids, place_of: np.ndarray[Any, Any]
     return texts
 
 
-class RowTexts(Sequence[Text]):
+class RowTexts(ByNumber[Text]):
     """Texts of rows. rows, positions: (N,) where each stands first; ends, places: its pictures' places in `ids`."""
 
     def __init__(
@@ -231,18 +221,8 @@ class RowTexts(Sequence[Text]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, place: int) -> Text: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[Text]: ...
-
-    def __getitem__(self, place: int | slice) -> Text | list[Text]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
-        number = place + len(self) if place < 0 else place
-        if not 0 <= number < len(self):
-            raise IndexError(f"text {place} of {len(self)}")
+    def at(self, number: int) -> Text:
+        """A text of a row, with its pictures."""
         row, position = self._row(int(self._rows[number])), int(self._positions[number])
         if position >= len(row.texts):
             raise InputError(f"{row.place} has changed since it was opened: a text is no longer there")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.data.folder import Failure
+from tuwen.data.text_files import read_text
 from tuwen.errors import InputError
 
 ENDINGS = {".csv": ",", ".tsv": "\t", ".jsonl": ""}
@@ -41,14 +42,7 @@ def read_table(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
     """
     if path.suffix.lower() not in ENDINGS:
         raise InputError(f"{path} must end in {', '.join(ENDINGS)}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path.name} is not UTF-8 text (byte {error.start}): convert it, e.g. iconv -f gb18030 -t utf-8"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    text = read_text(path)
     separator = ENDINGS[path.suffix.lower()]
     rows = list(_separated(path, text, separator) if separator else _objects(text))
     columns = list(dict.fromkeys(name for _, row in rows if isinstance(row, dict) for name in row))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tuwen.data.dataset import Dataset, Text
 from tuwen.data.ids import Ids
+from tuwen.data.lookup import ById, ByNumber
 from tuwen.data.sampling import Order
 from tuwen.data.tags import without_tags
 from tuwen.errors import UsageError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tuwen.types import Picture
 
 
-class Changed(Sequence[Text]):
+class Changed(ByNumber[Text]):
     """Texts, each changed when it is asked for."""
 
     def __init__(self, texts: Sequence[Text], change: Callable[[str], str]) -> None:
@@ -29,16 +30,9 @@ class Changed(Sequence[Text]):
     def __len__(self) -> int:
         return len(self._texts)
 
-    @overload
-    def __getitem__(self, place: int) -> Text: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[Text]: ...
-
-    def __getitem__(self, place: int | slice) -> Text | list[Text]:
-        if isinstance(place, slice):
-            return [self._changed(text) for text in self._texts[place]]
-        return self._changed(self._texts[place])
+    def at(self, number: int) -> Text:
+        """The changed text."""
+        return self._changed(self._texts[number])
 
     def __iter__(self) -> Iterator[Text]:
         return map(self._changed, self._texts)
@@ -107,29 +101,19 @@ def _groups(dataset: Dataset, ids: Ids) -> np.ndarray[Any, Any]:
     return np.array([root(place) for place in range(len(ids))], dtype=np.int64)
 
 
-class Share(Mapping[str, "Picture"]):
+class Share(ById["Picture"]):
     """Some of the pictures."""
 
     def __init__(self, pictures: Mapping[str, Picture], ids: Ids) -> None:
+        super().__init__(ids)
         self._pictures = pictures
-        self._ids = ids
 
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
-
-    def __contains__(self, id: object) -> bool:
-        return id in self._ids
-
-    def __getitem__(self, id: str) -> Picture:
-        if id not in self._ids:
-            raise KeyError(id)
-        return self._pictures[id]
+    def at(self, place: int) -> Picture:
+        """The picture itself."""
+        return self._pictures[self.ids[place]]
 
 
-class Chosen(Sequence[Text]):
+class Chosen(ByNumber[Text]):
     """Some of the texts. numbers: (N,) int64."""
 
     def __init__(self, texts: Sequence[Text], numbers: np.ndarray[Any, Any]) -> None:
@@ -139,13 +123,6 @@ class Chosen(Sequence[Text]):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    @overload
-    def __getitem__(self, place: int) -> Text: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[Text]: ...
-
-    def __getitem__(self, place: int | slice) -> Text | list[Text]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
-        return self._texts[int(self._numbers[place])]
+    def at(self, number: int) -> Text:
+        """The text itself."""
+        return self._texts[int(self._numbers[number])]

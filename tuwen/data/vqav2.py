@@ -58,6 +58,16 @@ def open_dataset(path: Path, split: str = "", options: Options = DEFAULT) -> Dat
 
 def read(path: Path, split: str, options: Options = DEFAULT) -> tuple[Dataset, Counts]:
     """The same, and how many pictures there are."""
+    found = _found(path, split, options)
+    return found.dataset, found.counts
+
+
+def without_pictures(path: Path, split: str, options: Options = DEFAULT) -> Sequence[Text]:
+    """The questions of a split about pictures that are not there."""
+    return _found(path, split, options).absent
+
+
+def _found(path: Path, split: str, options: Options) -> _Questions:
     if split not in SPLITS:
         raise InputError(f"VQA v2 has no split {split!r}: it has {', '.join(SPLITS)}")
     whole = _whole(split)
@@ -72,7 +82,7 @@ def read(path: Path, split: str, options: Options = DEFAULT) -> tuple[Dataset, C
     elif whole in ANSWERED:
         dataset.notes.append(f"{annotations.name} is not there: the questions have no answers")
     found.place(folders, {"trainable_val": slice(None, -REST), "rest_val": slice(-REST, None)}.get(split, slice(None)))
-    return dataset, found.counts
+    return found
 
 
 def questions_file(path: Path, split: str) -> Path:
@@ -125,6 +135,7 @@ class _Questions:
         self.file, self.dataset = file, dataset
         self.annotations: Path | None = None
         self.counts = Counts(0, 0, 0)
+        self.absent: Sequence[Text] = ()  # about pictures that are not there
         self.numbers: dict[int, int] = {}  # id of a question -> its number
         self.images = array("q")
         self.offsets, self.lengths = array("q"), array("q")
@@ -174,19 +185,23 @@ class _Questions:
         names = {of_name: name for name in folders if (of_name := _number_of(name)) is not None}
         pictures = self.dataset.pictures
         assert isinstance(pictures, PictureFiles)
-        groups = []
+        groups: list[array[int]] = []
+        absent: list[array[int]] = []
         wanted = list(of.items())[part]
         for image, questions in wanted:
             if image not in names:
                 reason = f"it is not in {folders.said()}: {len(questions)} questions about it are left out"
                 self.dataset.failures.append(Failure(f"{self.file.name}:image {image}", reason))
+                absent.append(questions)
                 continue
             pictures.add(str(image), names[image], 0)
             groups.append(questions)
-        places = [self.offsets, self.lengths, self.places, self.sizes]
-        read = partial(_texts, self.file, self.annotations, places, groups)
-        self.dataset.texts = Grouped([len(group) for group in groups], read)
+        self.dataset.texts, self.absent = self._grouped(groups), self._grouped(absent)
         self.counts = Counts(len(names), len(wanted), len(groups))
+
+    def _grouped(self, groups: Sequence[array[int]]) -> Grouped:
+        places = [self.offsets, self.lengths, self.places, self.sizes]
+        return Grouped([len(group) for group in groups], partial(_texts, self.file, self.annotations, places, groups))
 
 
 def _texts(

@@ -1,8 +1,11 @@
 """How certain a figure is: intervals of one run, and of the difference between two, by drawing the queries anew.
 
-The queries of each table are drawn with replacement, as many as there are, many times over; a figure of each draw is
-made as the figure itself is (Efron's percentile bootstrap). Tables are drawn apart from each other, each with a seed of
-its own, so that neither another table nor another figure changes what is drawn.
+The queries of each table are drawn with replacement, many times over, and a figure of each draw is made as the figure
+itself is (Efron's percentile bootstrap). Queries about one picture, such as its five captions, stand and fall together:
+in a table whose column `image` names the picture of each query, pictures are drawn, as many as there are, each with all
+of its queries (the cluster bootstrap, Davison and Hinkley 1997, section 3.8), else single queries. Tables are drawn
+apart from each other, each with a seed of its own, so that neither another table nor another figure changes what is
+drawn.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ Array = np.ndarray[Any, Any]
 RESAMPLES = 1000
 LEVEL = 0.95
 DRAWN_AT_ONCE = 4_000_000  # numbers of queries, 8 bytes each
+PICTURE = "image"  # the column whose queries are drawn together
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def drawn(
             tables.setdefault(how.table, []).append(name)
     for table, names in tables.items():
         columns = {name: _column(queries, made[name]) for name in names}
-        found |= _of_table(columns, made, resamples, _seed(seed, table))
+        found |= _of_table(columns, clusters(queries[table]), made, resamples, _seed(seed, table))
     for name, how in made.items():
         if how.of:
             found[name] = np.mean([found[part] for part in how.of], axis=0)
@@ -83,6 +87,9 @@ def differences(
     _check(resamples, level)
     names = list(dict.fromkeys(how.table for how in made.values() if not how.of))
     ordered = {name: _matched(first[name], second[name], name) for name in names}
+    for name, table in ordered.items():  # both are to be drawn alike
+        table.pop(PICTURE, None)
+        table |= {PICTURE: first[name][PICTURE]} if PICTURE in first[name] else {}
     own = drawn(first, made, resamples, seed)
     other = drawn(ordered, made, resamples, seed)
     figures, others = figures_of(dict(first), dict(made)), figures_of(ordered, dict(made))
@@ -99,32 +106,56 @@ def differences(
 # -- one table --------------------------------------------------------------------------------------------------------
 
 
-def _of_table(columns: Mapping[str, Array], made: Mapping[str, Made], resamples: int, seed: int) -> dict[str, Array]:
-    """The means, or medians, of columns of one table in each draw."""
-    count = len(next(iter(columns.values())))
+def clusters(table: Table) -> Array | None:
+    """(Q,) the number of each query's picture, from 0 in their order; None where queries are drawn one by one."""
+    if PICTURE not in table:
+        return None
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(str(one), len(numbers)) for one in table[PICTURE]], dtype=np.int64)
+
+
+def _of_table(
+    columns: Mapping[str, Array], of: Array | None, made: Mapping[str, Made], resamples: int, seed: int
+) -> dict[str, Array]:
+    """The means, or medians, of columns of one table in each draw. of: the cluster of each query."""
+    queries = len(next(iter(columns.values())))
+    of = np.arange(queries) if of is None else of
+    sizes = np.bincount(of)
     means = [name for name in columns if made[name].how != "median"]
-    values = np.stack([columns[name] for name in means], axis=1) if means else np.empty((count, 0))  # (Q, F)
+    sums = {name: np.bincount(of, columns[name]) for name in means}
+    values = np.stack(list(sums.values()), axis=1) if means else np.empty((len(sizes), 0))  # (C, F)
     parts: dict[str, list[Array]] = {name: [] for name in columns}
-    for chosen in _draws(count, resamples, seed):  # (b, Q)
-        sums = _counts(chosen) @ values  # (b, F)
+    for chosen in _draws(len(sizes), queries, resamples, seed):  # (b, C)
+        often = _counts(chosen)
+        found = often @ values / (often @ sizes)[:, None]  # (b, F)
         for place, name in enumerate(means):
-            parts[name].append(sums[:, place] / count)
+            parts[name].append(found[:, place])
         for name in columns:
             if made[name].how == "median":
-                parts[name].append(np.median(columns[name][chosen], axis=1))
+                parts[name].append(_medians(columns[name], often[:, of]))
     return {name: np.concatenate(found) for name, found in parts.items()}
 
 
-def _draws(count: int, resamples: int, seed: int) -> Iterator[Array]:
-    """Places of the queries of each draw, (b, Q), some draws at a time; the same whatever that number is."""
+def _medians(values: Array, often: Array) -> Array:
+    """(b,) medians of values (Q,) that stand as often in each draw as `often` (b, Q) says."""
+    order = np.argsort(values, kind="stable")
+    until = np.cumsum(often[:, order], axis=1)  # how many there are up to each value
+    total = until[:, -1:]
+    middle = [(until <= place).sum(axis=1) for place in ((total - 1) // 2, total // 2)]
+    found: Array = (values[order][middle[0]] + values[order][middle[1]]) / 2
+    return found
+
+
+def _draws(count: int, queries: int, resamples: int, seed: int) -> Iterator[Array]:
+    """Numbers of the clusters of each draw, (b, C), some draws at a time; the same whatever that number is."""
     random = np.random.default_rng(seed)
-    at_once = max(1, DRAWN_AT_ONCE // count)
+    at_once = max(1, DRAWN_AT_ONCE // queries)
     for start in range(0, resamples, at_once):
         yield random.integers(0, count, size=(min(at_once, resamples - start), count))
 
 
 def _counts(chosen: Array) -> Array:
-    """How often each query is in each draw: (b, Q) places -> (b, Q) float64."""
+    """How often each cluster is in each draw: (b, C) numbers -> (b, C) float64."""
     draws, count = chosen.shape
     flat = (chosen + np.arange(draws)[:, None] * count).ravel()
     return np.bincount(flat, minlength=draws * count).reshape(draws, count).astype(np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,13 +36,15 @@ class Hit:
 @dataclass(frozen=True)
 class Example:
     """One query. images: ids of its pictures; lines: (zh, en, value) below it; good: whether it went well; hits: what
-    was found, where that is a list of pictures or texts."""
+    was found, where that is a list of pictures or texts; point, boxes: to draw into the picture, in its pixels."""
 
     text: str
     images: tuple[str, ...] = ()
     lines: tuple[tuple[str, str, str], ...] = ()
     good: bool = False
     hits: tuple[Hit, ...] = ()
+    point: tuple[float, float] | None = None
+    boxes: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,11 @@ def _cards(
     make: Callable[[Table, int], tuple[str, Sequence[str], Sequence[tuple[str, str, str]]]],
     sure: str = "probability",
     title: tuple[str, str] = ("问题", "Queries"),
+    mark: Callable[[Table, int, Example], Example] = lambda _table, _row, example: example,
 ) -> list[Part]:
     """Cards of a table: those that are wrong and sure, and those that are right and sure.
 
-    right: the column that is 1 of a right answer; make: (table, row) -> text, pictures, lines.
+    right: the column that is 1 of a right answer; make: (table, row) -> text, pictures, lines; mark: says more of it.
     """
     table = queries.get(name, {})
     if not len(table.get("id", [])) or right not in table:
@@ -170,7 +173,7 @@ def _cards(
 
     def example(row: int) -> Example:
         text, images, lines = make(table, row)
-        return Example(text, tuple(images), tuple(lines), bool(good[row] >= 0.5))
+        return mark(table, row, Example(text, tuple(images), tuple(lines), bool(good[row] >= 0.5)))
 
     return [Part(*title, [example(row) for row in worst], [example(row) for row in best])]
 
@@ -263,12 +266,20 @@ def _fill(queries: Mapping[str, Table], dataset: Dataset) -> list[Part]:
 
 
 def _ground(queries: Mapping[str, Table], dataset: Dataset) -> list[Part]:
+    from tuwen.evaluate.ground import boxes_of
+
+    boxes = {text.id: boxes_of(text) or () for text in dataset.texts}
+
+    def mark(table: Table, row: int, example: Example) -> Example:
+        around = tuple(tuple(float(edge) for edge in box[:4]) for box in boxes.get(str(table["id"][row]), ()))
+        return replace(example, point=(float(table["x"][row]), float(table["y"][row])), boxes=around)
+
     def make(table: Table, row: int) -> tuple[str, Sequence[str], Sequence[tuple[str, str, str]]]:
         lines = [("指向", "points at", f"{table['x'][row]:.0f}, {table['y'][row]:.0f}")]
         lines.append(("框内份额", "share in the box", _percent(table["share"][row])))
         return str(table["text"][row]), [str(table["image"][row])], lines
 
-    return _cards(queries, "texts", "pointing", make, sure="share")
+    return _cards(queries, "texts", "pointing", make, sure="share", mark=mark)
 
 
 def _match(queries: Mapping[str, Table], dataset: Dataset) -> list[Part]:

@@ -90,6 +90,11 @@ def is_rank(name: str) -> bool:
     return "median_rank" in name
 
 
+def is_merit(name: str) -> bool:
+    """Whether a model is the better for it; not so of what pointing at random would reach."""
+    return name != "chance"
+
+
 def written(name: str, value: float, sign: bool = False) -> str:
     """A share in per cent, a rank as it is, one digit after the point."""
     number = value if is_rank(name) else 100 * value

@@ -34,9 +34,9 @@ def match(
     """How often a caption scores higher than its foil, by the probability of a match, or the cosine of two towers.
 
     Texts have a column foils, kind of mistake -> the wrong caption, and their first picture counts. A tie is no
-    preference and counts as half. cache: as of `image_features`; on_error is told of pictures that cannot be read, None
-    raises; advance: how many more texts are done. UsageError for a dataset without captions, InputError for one without
-    foils.
+    preference and counts as half. cache: as of `image_features`; on_error is told of what cannot be used, pictures by
+    their ids or the rows of their texts, None raises; advance: how many more texts are done. UsageError for a dataset
+    without captions, InputError for one without foils.
 
     accuracy: share of all foils; accuracy_KIND: of those of each kind. pairs: a row for each foil with id, image, kind,
     caption, foil, margin (how far the caption scores above it), certainty (the size of the margin), accuracy.
@@ -74,7 +74,8 @@ def _scored(rows: list[tuple[Any, ...]]) -> Scored:
     right = np.asarray(pairs["accuracy"])
     for kind in dict.fromkeys(pairs["kind"]):
         chosen = [row for row, one in enumerate(pairs["kind"]) if one == kind]
-        queries[kind] = {"id": [pairs["id"][row] for row in chosen], "accuracy": right[chosen]}
+        queries[kind] = {name: [pairs[name][row] for row in chosen] for name in ("id", "image")}
+        queries[kind]["accuracy"] = right[chosen]
         made[f"accuracy_{kind}"] = Made(kind, "accuracy")
     return Scored("match", figures_of(queries, made), queries, made)
 
@@ -103,7 +104,7 @@ def _probabilities(model: Model, dataset: Dataset, told_of: OnError | None, adva
                 picture = Pictures(dataset.pictures, text.image_ids[:1])[0]
                 scores = model.match(picture, [text.text, *text.columns["foils"].values()])[0]
             except InputError as error:
-                told(told_of, text.image_ids[0], error)
+                told(told_of, text.place or text.id, error)
                 continue
             yield text, scores.numpy()
 

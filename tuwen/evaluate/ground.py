@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuwen.data.dataset import PAIRS, Dataset
+from tuwen.data.dataset import PAIRS, Dataset, Text
 from tuwen.errors import InputError, UsageError
 from tuwen.evaluate.pictures import OnError, Pictures, chunks_by_picture, told
 from tuwen.evaluate.scored import Made, Scored, Table, figures_of
@@ -29,7 +29,7 @@ def ground(
     on_error: OnError | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> Scored:
-    """How well a model points at what a text says; texts need a column `boxes`, left, top, right, bottom in pixels.
+    """How well a model points at what a text says; texts need boxes, see `boxes_of`.
 
     pointing: share of texts for which the middle of the best patch lies in one of the boxes; share: the part of the
     scores that does; chance: the part of what the model sees that the boxes cover, as pointing at random would reach.
@@ -48,7 +48,7 @@ def ground(
         for image_id, numbers in chunk.items():
             for number in numbers:
                 text = dataset.texts[number]
-                boxes = text.columns.get("boxes")
+                boxes = boxes_of(text)
                 if not boxes:
                     silent += 1
                     continue
@@ -73,6 +73,18 @@ def ground(
     notes = [f"{silent} texts have no boxes: they count in no figure"] if silent else []
     made = {name: Made("texts", name) for name in ("pointing", "share", "chance")}
     return Scored("ground", figures_of({"texts": texts}, made), {"texts": texts}, made, notes)
+
+
+def boxes_of(text: Text) -> Any:
+    """The column boxes of a text, [[left, top, right, bottom], ...] in pixels, or the region that Visual Genome says it
+    describes; None without either."""
+    if "boxes" in text.columns:
+        return text.columns["boxes"]
+    try:
+        left, top, width, height = (text.columns[name] for name in ("x", "y", "width", "height"))
+    except KeyError:
+        return None
+    return [[left, top, left + width, top + height]]
 
 
 def _checked(boxes: Any) -> list[list[float]]:

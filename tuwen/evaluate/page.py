@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from PIL import ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from tuwen.checkpoint import replacing
 from tuwen.errors import InputError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tuwen.evaluate.table import Cell, Grid
 
 SIDE = 220  # longest side, in pixels, of a picture in the page
+RING = 7  # pixels from the middle to the rim of a point that is drawn
+BOX, RIGHT, WRONG = "#1a7a50", "#1a7a50", "#b3402a"
 
 
 def write_page(run: Run, queries: Mapping[str, Table], dataset: Dataset) -> Path:
@@ -137,9 +139,9 @@ def _notes(run: Run) -> str:
 def _footer(run: Run) -> str:
     versions = run.environment.get("versions", {})
     machine = f"tuwen {versions.get('tuwen')}, torch {versions.get('torch')}, {run.environment.get('processor')}"
-    zh = f"百分数；± 是按查询自助抽样的 95% 区间的一半。{escape(machine)}"
-    en = f"Per cent; ± is half of the 95 % interval of the bootstrap over queries. {escape(machine)}"
-    return both(zh, en)
+    zh = "百分数；± 是自助抽样 95% 区间的一半（同一图片的查询一起抽取）。"
+    en = "Per cent; ± is half of the 95 % interval of the bootstrap over queries, those about one picture together."
+    return both(f"{zh}{escape(machine)}", f"{en} {escape(machine)}")
 
 
 # -- examples ---------------------------------------------------------------------------------------------------------
@@ -179,7 +181,7 @@ def _hit(hit: Hit, pictures: _Pictures) -> str:
 
 
 def _card(example: Example, pictures: _Pictures) -> str:
-    own = "".join(pictures.shown(image) for image in example.images)
+    own = "".join(pictures.shown(image, example) for image in example.images)
     mark = '<span class="right">✓</span>' if example.good else '<span class="wrong">✗</span>'
     text = f"<p>{escape(example.text)}</p>" if example.text else ""
     lines = "".join(f"<p><b>{both(zh, en)}</b> {escape(value)}</p>" for zh, en, value in example.lines)
@@ -193,21 +195,47 @@ class _Pictures:
         self.dataset = dataset
         self.made: dict[str, str] = {}
 
-    def shown(self, image_id: str) -> str:
+    def shown(self, image_id: str, marks: Example | None = None) -> str:
+        """marks: whose point and boxes are drawn into it."""
+        if marks is not None and (marks.point or marks.boxes):
+            return self._tag(image_id, marks)
         if image_id not in self.made:
-            self.made[image_id] = f'<img src="{self._uri(image_id)}" alt="{escape(image_id)}" loading="lazy">'
+            self.made[image_id] = self._tag(image_id)
         return self.made[image_id]
 
-    def _uri(self, image_id: str) -> str:
+    def _tag(self, image_id: str, marks: Example | None = None) -> str:
+        return f'<img src="{self._uri(image_id, marks)}" alt="{escape(image_id)}" loading="lazy">'
+
+    def _uri(self, image_id: str, marks: Example | None) -> str:
         """One that cannot be read stays empty: that it could not is among the failures."""
         try:
-            picture = ImageOps.exif_transpose(decode(self.dataset.pictures[image_id])).convert("RGB")
+            picture = decode(self.dataset.pictures[image_id])
+            # Marks are in the pixels of the file, as models see it: they would not fit one that is turned upright.
+            picture = (ImageOps.exif_transpose(picture) if marks is None else picture).convert("RGB")
         except (InputError, KeyError, OSError, ValueError):
             return "data:,"
+        width = picture.width
         picture.thumbnail((SIDE, SIDE))
+        if marks is not None:
+            _draw(picture, marks, picture.width / width)
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=82)
         return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _draw(picture: Image.Image, marks: Example, scale: float) -> None:
+    """Boxes in green, the point as a ring, both with a white rim that is seen on any picture."""
+    draw = ImageDraw.Draw(picture)
+    shapes: list[tuple[Callable[..., None], list[float], str]] = [
+        (draw.rectangle, [edge * scale for edge in box], BOX) for box in marks.boxes
+    ]
+    if marks.point is not None:
+        x, y = (place * scale for place in marks.point)
+        shapes.append((draw.ellipse, [x - RING, y - RING, x + RING, y + RING], RIGHT if marks.good else WRONG))
+    for shape, around, colour in shapes:
+        shape(around, outline="white", width=4)
+        left, top, right, low = around
+        shape([left + 1, top + 1, max(left + 1, right - 1), max(top + 1, low - 1)], outline=colour, width=2)
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------

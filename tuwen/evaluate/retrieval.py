@@ -196,6 +196,10 @@ class _Sides:
         table["scores"] = found.scores.tolist()
         if labelled:
             table["right"] = _grouped([other.ids[row] for row in rows.tolist()], numbers, len(asked))
+            if by_text:  # of several the first; a text without one is alone
+                table["image"] = [
+                    right[0] if right else f"text {id_}" for id_, right in zip(table["id"], table["right"], strict=True)
+                ]
             table |= _values(found.ranks.numpy(), numbers, len(asked), len(other.ids))
         return table
 
@@ -314,7 +318,7 @@ def _pairs(image: Features, text: Features, dataset: Dataset, protocol: str) -> 
         ties = "for" if protocol == ERNIE else "order"
         found = find(_tensor(asked), gallery, SHOWN, own, own, ties=ties)
         rank = found.ranks.numpy()
-        table: Table = {"id": ids}
+        table: Table = {"id": ids, "image": rows.image_ids}
         if name == TEXT_TO_IMAGE:
             table["query"] = rows.words
         table |= {"found": [[others[row] for row in line] for line in found.rows.tolist()]}

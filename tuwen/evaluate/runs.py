@@ -35,7 +35,8 @@ class Run:
     task: as of Scored; set, split: names for people; models: what was evaluated, one entry each (name, family,
     fingerprint, parameters, ...); data: format, kind, path, counts, fingerprint; options: what was asked for beyond the
     defaults; figures, made, notes: as of Scored; intervals: figure -> [low, high], of `level`; reference: what was
-    published for this model and set, if anything; tables: name -> its file beside the run's.
+    published for this model and set, if anything; bootstrap: how these intervals were drawn, and from how many pictures
+    in tables where several queries are about one; tables: name -> its file beside the run's.
     """
 
     task: str
@@ -62,6 +63,11 @@ class Run:
     def model(self) -> str:
         """The name for people, of two models that worked together both."""
         return " + ".join(str(one["name"]) for one in self.models)
+
+    @property
+    def identity(self) -> str:
+        """What tells its models from others, also from such with their name."""
+        return " ".join([self.model, *(f"{one['fingerprint']} {one['dtype']}" for one in self.models)])
 
     @property
     def stem(self) -> str:
@@ -103,10 +109,17 @@ def run_of(
         failures=[list(one) for one in failures[:SHOWN_FAILURES]],
         failed=len(failures),
         reference=dict(reference) if reference else None,
-        bootstrap={"resamples": resamples, "level": bootstrap.LEVEL, "seed": seed},
+        bootstrap={"resamples": resamples, "level": bootstrap.LEVEL, "seed": seed, "pictures": _drawn(scored)},
         environment=environment(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _drawn(scored: Scored) -> dict[str, int]:
+    """Tables whose pictures are drawn, each with all of its queries -> how many pictures there are."""
+    drawn = {how.table for how in scored.made.values() if not how.of}
+    of = {name: bootstrap.clusters(table) for name, table in scored.queries.items() if name in drawn}
+    return {name: int(numbers.max()) + 1 for name, numbers in of.items() if numbers is not None}
 
 
 # -- what a run hangs on ----------------------------------------------------------------------------------------------
@@ -254,6 +267,19 @@ def _read_table(path: Path) -> Table:
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         table[name] = np.array(values) if numbers else values
     return table
+
+
+def labels(found: Sequence[Run]) -> list[str]:
+    """The models of runs for people: their names, with fingerprint and precision where others share the name."""
+    sharing: dict[str, set[str]] = {}
+    for run in found:
+        sharing.setdefault(run.model, set()).add(run.identity)
+    return [
+        run.model
+        if len(sharing[run.model]) == 1
+        else f"{run.model} ({', '.join(str(one['fingerprint'])[:6] for one in run.models)}, {run.models[0]['dtype']})"
+        for run in found
+    ]
 
 
 # -- two runs ---------------------------------------------------------------------------------------------------------

@@ -29,8 +29,9 @@ class Scored:
     """Figures by name, shares between 0 and 1, ranks from 1.
 
     queries: a table per part ("text_to_image", "image_to_text", "pictures", ...), one row per query, with a column
-    "id" and whatever people want to see of a query, numbers as arrays (Q,). made: how each figure comes about, so
-    that intervals can be drawn from the queries; a figure without an entry has no interval.
+    "id" and whatever people want to see of a query, numbers as arrays (Q,); a column "image" names the picture that a
+    query is about, where several may be about one. made: how each figure comes about, so that intervals can be drawn
+    from the queries; a figure without an entry has no interval.
     """
 
     task: str

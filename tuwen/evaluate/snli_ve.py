@@ -99,6 +99,7 @@ def score(judged: Judged) -> Scored:
     for label in LABELS:
         chosen = [place for place, one in enumerate(labels) if one == label]
         if chosen:
-            queries[label] = {"id": [rows[place][0].id for place in chosen], "accuracy": right[chosen]}
+            queries[label] = {name: [hypotheses[name][place] for place in chosen] for name in ("id", "image")}
+            queries[label]["accuracy"] = right[chosen]
             made[f"accuracy_{label}"] = Made(label, "accuracy")
     return Scored("snli_ve", figures_of(queries, made), queries, made, notes)

@@ -161,7 +161,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of a part in one language. values: model -> its run; of several the last one."""
+    """One figure of a part in one language. runs: model, as `runs.labels` names it -> its run; of several the last."""
 
     name: str
     figure: str
@@ -171,19 +171,19 @@ class Column:
 def overview(found: Sequence[Run]) -> list[Column]:
     """A column for each part, language and figure that runs of the suite have, in the suite's order."""
     by: dict[str, dict[str, Run]] = {}
-    for run in sorted(found, key=lambda run: run.finished):
-        by.setdefault(run.set, {})[run.model] = run
+    for run, name in sorted(zip(found, runs.labels(found), strict=True), key=lambda pair: pair[0].finished):
+        by.setdefault(run.set, {})[name] = run
     columns = []
     for part, language in ((part, language) for part in PARTS for language in LANGUAGES):
         there = by.get(set_name(part, language), {})
         for figure in part.figures:
-            runs = {model: run for model, run in there.items() if figure in run.figures}
-            if runs:
+            having = {model: run for model, run in there.items() if figure in run.figures}
+            if having:
                 more = f" {figures.title(figure)}" if len(part.figures) > 1 else ""
-                columns.append(Column(f"{part.name}{more} {language}", figure, runs))
+                columns.append(Column(f"{part.name}{more} {language}", figure, having))
     return columns
 
 
 def models(columns: Sequence[Column], found: Sequence[Run]) -> list[str]:
     """Names of the models in the order in which they were asked for."""
-    return [name for name in dict.fromkeys(run.model for run in found) if any(name in one.runs for one in columns)]
+    return [name for name in dict.fromkeys(runs.labels(found)) if any(name in one.runs for one in columns)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -21,8 +21,8 @@ WORSE = 0.05  # a difference to the best with a smaller p is marked
 MARK = "†"
 FORMATS = (".md", ".tex", ".csv", ".html")
 LEGEND = (
-    f"Per cent, but for ranks; ± is half of the 95 % interval of the bootstrap over queries. **Bold**: the best. "
-    f"{MARK}: worse than the best, p < {WORSE} (paired bootstrap, each figure by itself)."
+    f"Per cent, but for ranks; ± is half of the 95 % interval of the bootstrap over queries, those about one picture "
+    f"together. **Bold**: the best. {MARK}: worse than the best, p < {WORSE} (paired bootstrap, each figure by itself)."
 )
 
 
@@ -74,40 +74,34 @@ def grids(found: Iterable[Run], every: bool = False, resamples: int = 1000, seed
     counts. resamples: of the paired bootstrap, 0 for none.
     """
     groups: dict[tuple[str, ...], dict[str, Run]] = {}
-    for run in found:
+    all_of_them = list(found)
+    names = dict(zip((run.identity for run in all_of_them), runs.labels(all_of_them), strict=True))
+    for run in all_of_them:
         told = ", ".join(f"{name} {value}" for name, value in run.options.items())
         key = (f"{run.set} {run.split}".strip(), run.task, told, run.data["fingerprint"])
         same = groups.setdefault(key, {})
-        identity = " ".join([run.model, *(f"{one['fingerprint']} {one['dtype']}" for one in run.models)])
-        if identity not in same or same[identity].finished <= run.finished:
-            same[identity] = run
-    return [_grid(key, list(same.values()), every, resamples, seed) for key, same in sorted(groups.items())]
+        if run.identity not in same or same[run.identity].finished <= run.finished:
+            same[run.identity] = run
+    return [_grid(key, list(same.values()), names, every, resamples, seed) for key, same in sorted(groups.items())]
 
 
-def _grid(key: Sequence[str], group: list[Run], every: bool, resamples: int, seed: int) -> Grid:
+def _grid(
+    key: Sequence[str], group: list[Run], labels: Mapping[str, str], every: bool, resamples: int, seed: int
+) -> Grid:
     task = key[1]
     names = list(dict.fromkeys(name for run in group for name in run.figures))
     names = names if every else named.main_figures(task, names)
     first = named.first_figure(task, names) or ""
     worst = float("inf") if named.is_rank(first) else float("-inf")
     group.sort(key=lambda run: run.figures.get(first, worst), reverse=not named.is_rank(first))
-    best = {name: _best(name, group) if len(group) > 1 else None for name in names}
+    best = {name: _best(name, group) if len(group) > 1 and named.is_merit(name) else None for name in names}
     notes: list[str] = []
     against = _against(group, best, resamples, seed, notes)
     rows = [[_cell(run, name, run is best[name], against.get((id(run), name))) for name in names] for run in group]
     counts = group[0].data["counts"]
     title = f"{key[0]} · {task}" + (f" ({key[2]})" if key[2] else "")
     notes.insert(0, f"{counts['pictures']:,} pictures, {counts['texts']:,} texts")
-    return Grid(title, task, names, _labels(group), rows, group, notes)
-
-
-def _labels(group: Sequence[Run]) -> list[str]:
-    """Names of models; those that share one are told apart by their fingerprints."""
-    plain = [run.model for run in group]
-    return [
-        name if plain.count(name) == 1 else f"{name} ({run.models[0]['fingerprint'][:6]}, {run.models[0]['dtype']})"
-        for name, run in zip(plain, group, strict=True)
-    ]
+    return Grid(title, task, names, [labels[run.identity] for run in group], rows, group, notes)
 
 
 def _best(name: str, group: Sequence[Run]) -> Run | None:
@@ -149,7 +143,8 @@ def _against(
 
 def with_overview(found: Sequence[Grid]) -> list[Grid]:
     """The same after a grid of one column for each, its first figure, where models are on several sets."""
-    if len(found) < 2 or not any(model in other.models for other in found[1:] for model in found[0].models):
+    shown = [model for grid in found for model in grid.models]
+    if len(shown) == len(set(shown)):
         return list(found)
     names = [named.first_figure(grid.task, grid.figures) or "" for grid in found]
     models = list(dict.fromkeys(model for grid in found for model in grid.models))

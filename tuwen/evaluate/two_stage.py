@@ -17,7 +17,8 @@ from tuwen.evaluate.features import image_features, text_features
 from tuwen.evaluate.pictures import OnError, Pictures, is_empty, told
 from tuwen.evaluate.scored import Made, Scored, Table, figures_of
 from tuwen.evaluate.search_cost import measure, said
-from tuwen.search.exact import top_k
+from tuwen.metrics import first_ranks, places
+from tuwen.search.exact import find
 from tuwen.tasks.fusion import fused_pairs
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ KS = (1, 5, 10)
 TEXT_TO_IMAGE, IMAGE_TO_TEXT = "text_to_image", "image_to_text"
 LEFT_OUT = -100.0  # the original's score of a pair outside both shortlists
 ORIGINAL_DEPTHS = {"flickr30k": 128, "coco": 256}  # its k_test
-AT_ONCE = 256  # queries whose scores are held at a time
 TIMED = 8  # pictures that the cost is measured on, and
 TIMED_TEXTS = 3
 
@@ -168,9 +168,12 @@ class _Search:
         self.right = sides.right_images if by_text else sides.right_texts
         self.by_text = by_text
         self.asked = [number for number, right in enumerate(self.right) if right]  # a picture may have no text
-        self.first = recall_ranks(self.queries, self.gallery, self.right)  # (Q,)
-        _, rows = top_k(self.queries, self.gallery, max(1, depth))
-        self.rows: Numbers = rows[:, :depth].numpy()  # (Q, depth)
+        owners, answers = np.array([(query, one) for query in self.asked for one in self.right[query]]).T
+        found = find(self.queries, self.gallery, max(1, depth), torch.from_numpy(owners), torch.from_numpy(answers))
+        self.first = np.zeros(len(self.right), dtype=np.int64)  # (Q,), 0 without a right answer
+        numbers = np.searchsorted(self.asked, owners)
+        self.first[self.asked] = first_ranks(found.ranks.numpy(), numbers, len(self.asked))
+        self.rows: Numbers = found.rows[:, :depth].numpy()  # (Q, depth)
         self.scores = np.full(self.rows.shape, -np.inf, dtype=np.float32)
 
     def pairs(self) -> Numbers:
@@ -193,13 +196,7 @@ class _Search:
 
     def table(self, depths: Sequence[int]) -> Table:
         """id, query, and for each depth rank, r1, r5 and r10."""
-        texts = self.sides.dataset.texts
-        table: Table = {}
-        if self.by_text:
-            chosen = [texts[self.sides.texts[query]] for query in self.asked]
-            table |= {"id": [text.id for text in chosen], "query": [text.text for text in chosen]}
-        else:
-            table["id"] = [self.sides.image_ids[query] for query in self.asked]
+        table = _queries(self.sides, self.by_text, self.asked)
         for depth in depths:
             ranks = self.ranks(depth)[self.asked]
             table[f"rank@{depth}"] = ranks
@@ -207,24 +204,13 @@ class _Search:
         return table
 
 
-def recall_ranks(queries: Tensor, gallery: Tensor, right: Sequence[Sequence[int]]) -> Numbers:
-    """(Q,) from 1: the place of each query's first right answer, 0 without one; equal scores in the gallery's order."""
-    numbers = torch.arange(len(gallery))
-    ranks = np.zeros(len(queries), dtype=np.int64)
-    for start in range(0, len(queries), AT_ONCE):
-        scores = queries[start : start + AT_ONCE] @ gallery.T
-        for number, line in enumerate(scores, start):
-            if right[number]:
-                ranks[number] = first_place(line, right[number], numbers)
-    return ranks
-
-
-def first_place(line: Tensor, right: Sequence[int], numbers: Tensor) -> int:
-    """line (G,) of scores -> the place from 1 of the best of the right ones; equal scores in their order."""
-    chosen = torch.tensor(sorted(right))
-    best = int(chosen[line[chosen].argmax()])  # the first of equal ones
-    value = line[best]
-    return int((line > value).sum() + ((line == value) & (numbers < best)).sum()) + 1
+def _queries(sides: Sides, by_text: bool, asked: Sequence[int]) -> Table:
+    """What is asked: id, and of texts query and image, the first right one."""
+    if not by_text:
+        return {"id": [sides.image_ids[query] for query in asked]}
+    texts = [sides.dataset.texts[sides.texts[query]] for query in asked]
+    table: Table = {"id": [text.id for text in texts], "query": [text.text for text in texts]}
+    return table | {"image": [sides.image_ids[sides.right_images[query][0]] for query in asked]}
 
 
 def _rank(
@@ -314,13 +300,7 @@ def original(
     for name in (TEXT_TO_IMAGE, IMAGE_TO_TEXT):
         ranks = _original_ranks(sides, logits, name)
         asked = [number for number, rank in enumerate(ranks) if rank]
-        texts = [dataset.texts[sides.texts[number]] for number in asked] if name == TEXT_TO_IMAGE else []
-        queries[name] = (
-            {"id": [text.id for text in texts], "query": [text.text for text in texts]}
-            if texts
-            else {"id": [sides.image_ids[number] for number in asked]}
-        )
-        queries[name]["rank"] = ranks[asked]
+        queries[name] = _queries(sides, name == TEXT_TO_IMAGE, asked) | {"rank": ranks[asked]}
         queries[name] |= {f"r{k}": (ranks[asked] <= k).astype(np.float64) for k in KS}
         made |= {f"{name}_r{k}": Made(name, f"r{k}") for k in KS}
         made[f"{name}_mean_recall"] = Made(of=tuple(f"{name}_r{k}" for k in KS))
@@ -339,12 +319,11 @@ def _original_ranks(sides: Sides, logits: dict[int, dict[int, float]], direction
         for text, value in of_texts.items():
             query, answer = (text, image) if by_text else (image, text)
             scored[query][answer] = max(value, LEFT_OUT)
-    numbers = torch.arange(width)
     ranks = np.zeros(len(right), dtype=np.int64)
     for query, answers in enumerate(right):
         if answers:
-            line = torch.full((width,), LEFT_OUT)
-            if scored[query]:
-                line[list(scored[query])] = torch.tensor(list(scored[query].values()))
-            ranks[query] = first_place(line, answers, numbers)
+            line, relevant = np.full((1, width), LEFT_OUT), np.zeros((1, width), dtype=bool)
+            line[0, list(scored[query])] = list(scored[query].values())
+            relevant[0, answers] = True
+            ranks[query] = places(line, relevant)[0].min()
     return ranks

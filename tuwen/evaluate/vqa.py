@@ -190,6 +190,7 @@ def score(answered: Answered, original: bool = False) -> Scored:
             name = f"questions_{kind}"
             queries[name] = {
                 "id": [row["id"] for row in part],
+                "image": [row["image"] for row in part],
                 main: np.array([row[main] for row in part], dtype=float),
             }
             made[f"{main}_{kind}"] = Made(name, main)

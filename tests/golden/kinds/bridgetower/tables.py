@@ -99,6 +99,7 @@ def check_kept(expected: Expected, name: str, kept: Path, made: Path) -> None:
     if any(word in made.stem for word in SHUFFLED):
         expected.same(f"{name} order", ours.to_pylist(), theirs.to_pylist())
         return
+    expected.same(f"{name} kept rows", *(sorted(map(repr, table.to_pylist())) for table in (ours, theirs)))
     datasets = [arrow.open_dataset(path) for path in (made, kept)]
     said_of = [
         sorted((text.id, text.text, text.image_ids, json.dumps(text.columns)) for text in dataset.texts)
@@ -152,7 +153,7 @@ def said_of_questions(built: Built) -> list[str]:
         questions = built.counts[f"{part} questions"]
         left = built.counts[f"{part} questions kept"]
         asked.append(f"{pictures} {questions}")
-        kept.append(f"{built.pictures[part].used} {left} {2 * left}")
+        kept.append(f"{built.pictures[part].named} {left} {2 * left}")
     lines = [*asked, *asked, *kept]
     return lines + [line for counts in built.pictures.values() for line in lines_of(counts)]
 

@@ -112,7 +112,7 @@ def check_figures(expected: Expected, dataset: Dataset, folder: Path, split: str
     figures = score(image, text, dataset, "chinese-clip").figures
     for query, direction in (("text", "text_to_image"), ("image", "image_to_text")):
         said = json.loads(expected.values[f"evaluation{MIDDLE[query]}.{split}"]["json"])["scoreJson"]
-        for name in ("r1", "r5", "r10", "mean_recall"):
+        for name in ("r1", "r5", "r10", "mean_recall") if said else ():  # empty where the script refused the files
             ours = figures[f"{direction}_{name}"] * 100
             expected.same(f"{direction}_{name}", round(ours, 9), round(said[name], 9))
 

@@ -11,6 +11,7 @@ import torch
 from tests.golden.case import Case, Expected
 from tuwen.data.class_folders import open_dataset
 from tuwen.data.dataset import Dataset
+from tuwen.data.options import Options
 from tuwen.evaluate.zeroshot import Predicted, chances_in_order, elevater, original_result, predict, score, submission
 from tuwen.loading import load
 from tuwen.model import Model
@@ -18,7 +19,7 @@ from tuwen.model import Model
 
 def check(case: Case, expected: Expected) -> None:
     model = opened(case)
-    dataset = open_dataset(case.path / "dataset", "test")
+    dataset = open_dataset(case.path / "dataset", "test", Options(original=True))
     for run in case.settings["runs"]:
         templates = templates_of(case, run)
         if templates is None:

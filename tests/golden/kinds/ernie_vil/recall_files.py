@@ -11,6 +11,7 @@ import torch
 
 import tuwen
 from tests.golden.case import Case, Expected
+from tests.golden.kinds.ernie_vil.tables import check_tables
 from tuwen.data import formats
 from tuwen.data.dataset import Dataset
 from tuwen.data.inverting import invert
@@ -27,6 +28,7 @@ NAMES = {"text": ("", "t2i", "text_to_image"), "image": ("_tr", "i2t", "image_to
 
 def check(case: Case, expected: Expected) -> None:
     split = case.settings["split"]
+    check_tables(case, expected)
     model = tuwen.load(case.path / "checkpoint", device="cpu")
     dataset = formats.open_dataset(case.path, split, PADDLENLP)
     expected.same("failures", dataset.failures, [])
