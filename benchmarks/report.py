@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,10 +25,14 @@ as its model page shows, texts padded to the model's {length} tokens. Both sides
 sizes ViT-B-16 and RoBERTa-wwm base, float32 unless a row says otherwise, and run in turns in one process; ratios are
 medians of per-round ratios ({rounds} rounds), and each run asserts that the features of both sides agree.
 
-Written by `make bench` (`python -m benchmarks`); for one case: `python -m benchmarks captions`.
+Written by `make bench` (`python -m benchmarks`); for one case: `python -m benchmarks captions`. A run of all the cases
+of a section, such as `python -m benchmarks brivl ernie`, on the same machine with the same packages, renews that
+section alone.
 
 {machine}
+"""
 
+TOWERS = """
 ## Two towers
 
 | what | against | bar | CPU time, 1 thread | wall, 2 threads | ms per item, peer → tuwen | lowest cosine |
@@ -77,29 +81,75 @@ def compared_line(compared: Compared) -> str:
     )
 
 
-def write(
-    towers: Sequence[Row],
-    fusions: Sequence[Row],
-    states: Sequence[Stored],
-    retrieval: Sequence[Compared],
-    start_up_s: float,
-    length: int,
-    rounds: int,
-) -> None:
-    """Write RESULTS.md beside this file."""
-    parts = [
-        HEAD.format(machine=machine(), length=length, rounds=rounds),
-        *(f"{line(row)}\n" for row in towers),
-        FUSION.format(same=f"{SAME:.0e}", edge=VQA_EDGE, padded=PADDED),
-        *(f"{line(row)}\n" for row in fusions),
-        STATES,
-        *(f"{stored_line(row)}\n" for row in states),
-        RETRIEVAL.format(pictures=PICTURES, texts=TEXTS, share=SHARE),
-        *(f"{compared_line(row)}\n" for row in retrieval),
-        NOTES.format(start_up_s=start_up_s, edge=VQA_EDGE),
-    ]
-    PAGE.write_text("".join(parts), encoding="utf-8")
+def towers_section(rows: Sequence[Row]) -> str:
+    """Chinese-CLIP."""
+    return TOWERS + _lines(map(line, rows))
 
+
+def families_section(rows: Sequence[Row]) -> str:
+    """BriVL and ERNIE-ViL 2.0."""
+    return FAMILIES.format(same=f"{SAME:.0e}") + _lines(map(line, rows))
+
+
+def fusion_section(rows: Sequence[Row], states: Sequence[Stored]) -> str:
+    """BridgeTower and VLE, and what half precision does to their states."""
+    head = FUSION.format(same=f"{SAME:.0e}", edge=VQA_EDGE, padded=PADDED)
+    return head + _lines(map(line, rows)) + STATES + _lines(map(stored_line, states))
+
+
+def retrieval_section(rows: Sequence[Compared]) -> str:
+    """From files of features to the score."""
+    return RETRIEVAL.format(pictures=PICTURES, texts=TEXTS, share=SHARE) + _lines(map(compared_line, rows))
+
+
+def start_up_section(seconds: float) -> str:
+    """Of the program."""
+    return START_UP.format(seconds=seconds)
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{text}\n" for text in lines)
+
+
+def write(sections: Mapping[str, str], length: int, rounds: int) -> bool:
+    """Write RESULTS.md beside this file with these sections, a name of ORDER each; others stay as they are there.
+
+    False, and nothing is written, if some would stay that come from another machine or other packages.
+    """
+    kept: dict[str, str] = {}
+    if set(sections) != set(ORDER):
+        page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+        if machine() not in page:
+            return False
+        kept = {part.split("\n", 2)[1]: part for part in re.split(r"(?m)^(?=\n## )", page)[1:]}
+    parts = [sections.get(name, kept.get(title, "")) for name, title in ORDER.items()]
+    head, notes = HEAD.format(machine=machine(), length=length, rounds=rounds), NOTES.format(edge=VQA_EDGE)
+    PAGE.write_text("".join([head, *parts, notes]), encoding="utf-8")
+    return True
+
+
+# The sections of the page and their titles.
+ORDER = {
+    "towers": "## Two towers",
+    "families": "## BriVL and ERNIE-ViL 2.0",
+    "fusion": "## Pictures and texts that attend to each other",
+    "retrieval": "## Retrieval from feature files to the score",
+    "start-up": "## Start-up",
+}
+
+FAMILIES = """
+## BriVL and ERNIE-ViL 2.0
+
+Against the same forward made of transformers' models, with the same random weights. BriVL: `EfficientNetModel`, every
+box sampled as the original does it, and `BertModel`, each followed by torch's own small transformer; pictures with 36
+boxes one by one, texts padded to 80 without a mask, one by one as in the original's script or in a batch as in a fork
+of it. ERNIE-ViL 2.0: `CLIPVisionModel`, which is the same picture tower, and `ErnieModel`, texts padded to 48, batches
+of 10, as its configuration has it. Each run asserts that no number of a feature of unit length differs by more than
+{same}.
+
+| what | against | bar | CPU time, 1 thread | wall, 2 threads | ms per item, peer → tuwen | largest difference |
+|---|---|---|---|---|---|---|
+"""
 
 FUSION = """
 ## Pictures and texts that attend to each other
@@ -137,9 +187,13 @@ run asserts that every line of predictions that both have is the same, and the s
 """
 
 
-NOTES = """
-`tuwen --help` takes {start_up_s:.2f} s in a fresh process (bar: 0.5 s).
+START_UP = """
+## Start-up
 
+`tuwen --help` takes {seconds:.2f} s in a fresh process (bar: 0.5 s).
+"""
+
+NOTES = """
 ## How to read this
 - **CPU time, 1 thread** is the time of all threads of the process, pinned to one processor: the figure to trust,
   because other work on the machine hardly moves it. Milliseconds are of this run. **Wall, 2 threads** is what a person
@@ -147,6 +201,9 @@ NOTES = """
 - Texts are packed without padding, with one attention for each length, and the last layer computes the [CLS] token
   alone. oneDNN's product on a weight that was laid out once is used where a trial, once per process, finds it faster
   than torch's default: where it is not, expect about half of these ratios in float32.
+- BriVL's BERT attends to the padding behind a text, so tuwen has to compute it, too: only what nothing reads and what
+  is the same in every text is left out (the first layer's queries, keys and values of padding, the last layer's states
+  of it, all of the small transformer). What remains is nine tenths products of matrices.
 - "padded to the longest" is the peer with `padding=True`, which still pads most texts of a batch.
 - `resize="exact"` gives the pixels of Pillow's decoder and resize, as the peer does, so only what surrounds these two
   can be faster. `resize="fast"` is an option: torch's resize, of which single values differ by a level or two.

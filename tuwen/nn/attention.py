@@ -46,7 +46,12 @@ class Attention(nn.Module):
 
         only_first: what the first token of each sequence sees and nothing else, (B, D).
         """
-        qkv = self.qkv(x)
+        return self.mix(self.qkv(x), mask, runs, only_first)
+
+    def mix(
+        self, qkv: Tensor, mask: Tensor | None = None, runs: Runs | None = None, only_first: bool = False
+    ) -> Tensor:
+        """`forward` from queries, keys and values on: qkv (B, T, 3 * D), or packed (N, 3 * D) with its runs."""
         mixed = self._padded(qkv, mask, only_first) if runs is None else self._packed(qkv, runs, only_first)
         return self.output(mixed)
 

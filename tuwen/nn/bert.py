@@ -86,9 +86,22 @@ class Block(nn.Module):
     ) -> Tensor:
         """x (B, T, D) with mask (B, T), or packed x (N, D) with runs; same shape out, or (B, D) with only_first."""
         attended = self.attention(x, mask, runs, only_first)
-        x = first_tokens(x, runs) if only_first else x
-        x = self.norm_attention(x + self.dropout(attended))
-        return self.norm_mlp(x + self.dropout(self.mlp(x)))
+        return self.think(first_tokens(x, runs) if only_first else x, attended)
+
+    def think(self, x: Tensor, attended: Tensor) -> Tensor:
+        """x (..., D) and what its tokens saw, of the same shape and overwritten -> the block's states of it."""
+        x = self.norm_attention(added(x, self.dropout(attended)))
+        return self.norm_mlp(added(x, self.dropout(self.mlp(x))))
+
+
+def added(x: Tensor, fresh: Tensor) -> Tensor:
+    """x + fresh; without gradients in the memory of `fresh`, which must be nobody else's.
+
+    A new piece of memory costs a CPU more than the sum.
+    """
+    if torch.is_grad_enabled() or fresh.dtype != x.dtype:  # under autocast they differ, and the sum is the wider one
+        return x + fresh
+    return fresh.add_(x)
 
 
 def counted(ids: Tensor, padding: int) -> Tensor:

@@ -74,6 +74,11 @@ class EfficientNetConfig:
             )
 
     @property
+    def smallest(self) -> int:
+        """Pixels along an edge that a picture needs at least, so that boxes have a map of two cells to lie on."""
+        return 33
+
+    @property
     def side(self) -> int:
         """Edge of the last feature map in cells."""
         return map_side(self.image_size)

@@ -31,6 +31,11 @@ class ViTConfig:
     any_size: bool = False
 
     @property
+    def smallest(self) -> int:
+        """Pixels along an edge that a picture needs at least."""
+        return self.patch_size
+
+    @property
     def side(self) -> int:
         """Patches along one edge."""
         return self.image_size // self.patch_size

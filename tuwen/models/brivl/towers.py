@@ -20,7 +20,7 @@ from tuwen.types import Images, PackedTexts, Texts
 
 TEMPERATURE = 0.07  # fixed in training; nothing scales the similarity afterwards
 TOWERS = ("image", "text")
-TOKENS_AT_ONCE = 1280  # of one pass of the BERT outside training, padding counted: more do not fit a CPU's caches
+TOKENS_AT_ONCE = 1120  # of one pass of the BERT outside training, padding counted: more do not fit a CPU's caches
 
 
 @dataclass(frozen=True)
@@ -195,15 +195,14 @@ class TextTower(nn.Module):
             if passes[-1] and sum(map(len, passes[-1])) + len(piece) > limit:
                 passes.append([])
             passes[-1].append(piece)
-        return torch.cat([self._pass(runs) for runs in passes])
+        x = torch.cat([self._real(pieces) for pieces in passes])
+        x = self.encoder(F.normalize(x, dim=-1), runs=texts.runs)
+        return self.head(torch.cat([run.mean(dim=1) for run in unpacked(x, texts.runs)]))
 
-    def _pass(self, pieces: list[Tensor]) -> Tensor:
-        """Ids (count, length) of each run of equally long texts -> (B, E)."""
+    def _real(self, pieces: list[Tensor]) -> Tensor:
+        """Ids (count, length) of each run of equally long texts -> the BERT's last states of real tokens, (N, D)."""
         runs = [(piece.shape[0], piece.shape[1]) for piece in pieces]
-        x = self._before_last(pieces, runs)
-        x = F.normalize(real_states(self.bert.blocks[-1], x, runs), dim=-1)  # (N, D)
-        x = self.encoder(x, runs=runs)
-        return self.head(torch.cat([run.mean(dim=1) for run in unpacked(x, runs)]))
+        return real_states(self.bert.blocks[-1], self._before_last(pieces, runs), runs)
 
     def _before_last(self, pieces: list[Tensor], runs: list[tuple[int, int]]) -> Tensor:
         """Ids (count, length) of each run -> what the last block takes, (B, T, D)."""
@@ -227,9 +226,9 @@ def first_states(block: nn.Module, real: Tensor, padding: Tensor, runs: list[tup
     Before the first block padding is the same behind every text: its queries, keys and values are computed once.
     """
     assert isinstance(block, BertBlock)
-    x = padded(real, padding, runs)
-    qkv = padded(block.attention.qkv(real), block.attention.qkv(padding), runs)
-    return block.think(x, block.attention.mix(qkv))
+    attention = block.attention
+    attended = attention.mix(padded(attention.qkv(real), attention.qkv(padding), runs))
+    return block.think(padded(real, padding, runs), attended)
 
 
 def padded(real: Tensor, padding: Tensor, runs: list[tuple[int, int]]) -> Tensor:
