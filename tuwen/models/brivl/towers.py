@@ -20,7 +20,7 @@ from tuwen.types import Images, PackedTexts, Texts
 
 TEMPERATURE = 0.07  # fixed in training; nothing scales the similarity afterwards
 TOWERS = ("image", "text")
-TOKENS_AT_ONCE = 1120  # of one pass of the BERT outside training, padding counted: more do not fit a CPU's caches
+TOKENS_AT_ONCE = 1120  # of one pass of the BERT on a CPU outside training, padding counted: more do not fit its caches
 
 
 @dataclass(frozen=True)
@@ -186,9 +186,10 @@ class TextTower(nn.Module):
             )
 
     def _packed(self, texts: PackedTexts) -> Tensor:
-        """Padded for the BERT alone, a bounded number of texts at a time; (B, E) in the order of the packed texts."""
+        """Padded for the BERT alone, on a CPU a bounded number of texts at a time; (B, E), ordered as the texts."""
         self._check(max(length for _, length in texts.runs))
-        limit = len(texts.starts) if torch.is_grad_enabled() else max(1, TOKENS_AT_ONCE // self.length)
+        bounded = texts.ids.device.type == "cpu" and not torch.is_grad_enabled()
+        limit = max(1, TOKENS_AT_ONCE // self.length) if bounded else len(texts.starts)
         pieces = [piece for run in unpacked(texts.ids[:, None], texts.runs) for piece in run[..., 0].split(limit)]
         passes: list[list[Tensor]] = [[]]
         for piece in pieces:  # (count, length) each
