@@ -9,7 +9,7 @@ import argparse
 import os
 import warnings
 
-from benchmarks import cases, evaluation, families, fusion, report
+from benchmarks import cases, data, evaluation, families, fusion, report
 from benchmarks.cases import Row, start_up_s
 from benchmarks.fusion import Stored
 from benchmarks.peer import LENGTH, rivals
@@ -20,6 +20,7 @@ SECTIONS = {
     "families": (*families.CASES,),
     "fusion": (*fusion.CASES, "states"),
     "retrieval": ("retrieval",),
+    "data": ("data",),
     "start-up": ("start-up",),
 }
 NAMES = tuple(name for names in SECTIONS.values() for name in names)
@@ -61,6 +62,10 @@ def _section(section: str, chosen: list[str], rounds: int) -> str:
         retrieval = evaluation.run(rounds)
         print(*map(report.compared_line, retrieval), sep="\n", flush=True)
         return report.retrieval_section(retrieval)
+    if section == "data":
+        raced = data.run(rounds)
+        print(*map(report.raced_line, raced), sep="\n", flush=True)
+        return report.data_section(raced)
     help_s = start_up_s(rounds)
     print(f"tuwen --help: {help_s:.2f} s", flush=True)
     return report.start_up_section(help_s)

@@ -1,6 +1,7 @@
-"""Datasets: building and reading LMDBs against the original's plain loops, and the memory of converting many rows.
+"""Chinese-CLIP's LMDBs, built and read, against the original's plain loops; and the memory of converting many rows.
 
-`python -m benchmarks.data` prints both; `--rows 100000` for a quicker look at the memory.
+`python -m benchmarks data` for the first, `python -m benchmarks.data` for the second, which takes some minutes: with
+`--rows 100000` it is quicker.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,16 @@ import lmdb
 import numpy as np
 from PIL import Image
 
+from benchmarks.evaluation import Seconds
+from benchmarks.timing import threads
 from tuwen.data import formats
 from tuwen.data.lmdb_building import build_original
 from tuwen.data.options import Writing
 
+BAR = 1.0
 LIMIT_MB = 1024  # that converting may take, whatever the number of rows
 # What a benchmark writes: pictures of this many bytes, so many of them.
-SIZES = {"thumbnails of 3 kB": (3_000, 20_000), "photographs of 60 kB": (60_000, 4_000)}
+SIZES = {"pictures of 3 kB": (3_000, 20_000), "pictures of 60 kB": (60_000, 4_000)}
 Run = Callable[[], object]
 CONVERSIONS = ("chinese-clip-lmdb", "chinese-clip", "ernie-tsv", "webdataset", "parquet", "arrow")
 
@@ -143,34 +148,95 @@ def _size(sample: Any) -> int:
     return len(sample.image) + len(sample.text)
 
 
-def races(folder: Path, rounds: int) -> None:
-    """Seconds of both, by turns, and the medians of their ratios."""
-    for name, (size, rows) in SIZES.items():
-        raw, built, plain = save_raw(folder / "raw", rows, noise(size)), folder / "built", folder / "plain" / "train"
-        build_plainly(raw, plain)
-        shuffled = np.random.RandomState(1).permutation(rows).tolist()
-        in_order = list(range(rows))
-        build = partial(build_plainly, raw, built / "train")
-        every: dict[str, tuple[Run, Run]] = {
-            "build": (build, partial(build_original, raw, built, "train", Writing())),
-            "build, rows checked": (build, partial(convert, raw, built, "chinese-clip-lmdb")),
-            "read, shuffled": (partial(read_plainly, plain, shuffled), partial(read_ours, plain, shuffled)),
-            "read, in order": (partial(read_plainly, plain, in_order), partial(read_ours_in_order, plain)),
-        }
-        for what, (theirs, ours) in every.items():
-            times = [(_seconds(theirs, built), _seconds(ours, built)) for _ in range(rounds)]
-            ratio = statistics.median(one / other for one, other in times)
-            best = [min(seconds) for seconds in zip(*times, strict=True)]
-            print(f"{name}, {what}: {best[0]:.2f} s -> {best[1]:.2f} s, {ratio:.2f}x", flush=True)
-        shutil.rmtree(raw)
-        shutil.rmtree(plain.parent)
+@dataclass(frozen=True)
+class Raced:
+    """One row: CPU time on one processor and wall time, of all rows of the dataset."""
+
+    what: str
+    bar: float | None
+    cpu_ratio: float
+    wall_ratio: float
+    peer_s: float
+    ours_s: float
+    equal: str
 
 
-def _seconds(run: Run, written: Path) -> float:
-    shutil.rmtree(written, ignore_errors=True)
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def run(rounds: int = 3, share: int = 1) -> list[Raced]:
+    """Let both run by turns on one processor; AssertionError where one finds or leaves anything else than the other.
+
+    share: work on one row in so many.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as name, threads(1):
+        for what, (size, count) in SIZES.items():
+            rows += _raced(Path(name) / str(size), what, size, count // share, rounds)
+    return rows
+
+
+def _raced(folder: Path, what: str, size: int, count: int, rounds: int) -> list[Raced]:
+    raw, plain, ours = save_raw(folder / "raw", count, noise(size)), folder / "plain", folder / "ours"
+    shuffled = np.random.RandomState(1).permutation(count).tolist()
+    in_order = list(range(count))
+    as_original = partial(build_original, raw, ours, "train", Writing())
+    checked = partial(convert, raw, ours, "chinese-clip-lmdb")
+    found = [
+        _race(f"build, {what}", BAR, plain, partial(build_plainly, raw, plain / "train"), ours, as_original, rounds),
+        _race(
+            f"check and build, {what}", None, plain, partial(build_plainly, raw, plain / "train"), ours, checked, rounds
+        ),
+    ]
+    built = plain / "train"
+    both = partial(read_plainly, built, shuffled), partial(read_ours, built, shuffled)
+    found.append(_race(f"open, check and read shuffled, {what}", None, None, both[0], None, both[1], rounds))
+    both = partial(read_plainly, built, in_order), partial(read_ours_in_order, built)
+    found.append(_race(f"open, check and read in order, {what}", None, None, both[0], None, both[1], rounds))
+    shutil.rmtree(folder)
+    return found
+
+
+def _race(
+    what: str, bar: float | None, theirs_to: Path | None, theirs: Run, ours_to: Path | None, ours: Run, rounds: int
+) -> Raced:
+    """theirs_to, ours_to: folders that are written, None for what only reads."""
+    times: list[tuple[Seconds, Seconds]] = []
+    for number in range(rounds + 1):
+        turns = [(theirs_to, theirs), (ours_to, ours)]
+        took = [_timed(work, written) for written, work in (turns if number % 2 == 0 else turns[::-1])]
+        times.append((took[0], took[1]) if number % 2 == 0 else (took[1], took[0]))
+    del times[0]  # files that nobody had read before
+    if theirs_to is not None and ours_to is not None:
+        equal = f"{same_rows(theirs_to / 'train', ours_to / 'train'):,} rows"
+    else:
+        assert theirs() == ours(), f"{what}: not the same was read"
+        equal = f"{theirs():,} bytes"
+    cpu = statistics.median(one.cpu / other.cpu for one, other in times)
+    wall = statistics.median(one.wall / other.wall for one, other in times)
+    medians = [statistics.median(pair[side].cpu for pair in times) for side in (0, 1)]
+    return Raced(what, bar, cpu, wall, medians[0], medians[1], equal)
+
+
+def same_rows(one: Path, other: Path) -> int:
+    """How many rows two LMDBs of a split have; AssertionError where any is not the same."""
+    count = 0
+    for part in ("imgs", "pairs"):
+        with (
+            lmdb.open(str(one / part), readonly=True, lock=False) as left,
+            lmdb.open(str(other / part), readonly=True, lock=False) as right,
+            left.begin() as left_read,
+            right.begin() as right_read,
+        ):
+            for mine, its in zip(left_read.cursor(), right_read.cursor(), strict=True):
+                assert mine == its, f"{part}: {mine[0]!r} or {its[0]!r}"
+                count += 1
+    return count
+
+
+def _timed(work: Run, written: Path | None) -> Seconds:
+    if written is not None:
+        shutil.rmtree(written, ignore_errors=True)
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Seconds(time.process_time() - cpu, time.perf_counter() - wall)
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
@@ -218,9 +284,8 @@ def largest_mb() -> float:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description="Speed and memory of datasets.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description="Memory of converting datasets.")
     parser.add_argument("--rows", type=int, default=1_000_000, help="to convert; 1,000,000 by default")
-    parser.add_argument("--rounds", type=int, default=3, help="of building and reading; 3 by default, 0 for none")
     parser.add_argument("--to", default=",".join(CONVERSIONS), help="formats to convert to; all by default")
     parser.add_argument("--convert", nargs=3, metavar=("FROM", "TO", "FORMAT"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -229,10 +294,7 @@ def main() -> None:
         print(json.dumps([convert(Path(source), Path(target), form), largest_mb()]))
         return
     with tempfile.TemporaryDirectory() as name:
-        if asked.rounds:
-            races(Path(name), asked.rounds)
-        if asked.rows:
-            memory(Path(name), asked.rows, [form for form in asked.to.split(",") if form])
+        memory(Path(name), asked.rows, [form for form in asked.to.split(",") if form])
 
 
 if __name__ == "__main__":

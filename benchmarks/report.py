@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.cases import Row
+from benchmarks.data import SIZES, Raced
 from benchmarks.evaluation import PICTURES, SHARE, TEXTS, Compared
 from benchmarks.fusion import PADDED, SAME, VQA_EDGE, Stored
 
@@ -81,6 +82,15 @@ def compared_line(compared: Compared) -> str:
     )
 
 
+def raced_line(raced: Raced) -> str:
+    """One row of the table of datasets."""
+    bar = "" if raced.bar is None else f"{raced.bar:g}x"
+    return (
+        f"| {raced.what} | {bar} | **{raced.cpu_ratio:.2f}x** | {raced.wall_ratio:.2f}x | "
+        f"{raced.peer_s:.2f} → {raced.ours_s:.2f} | {raced.equal} |"
+    )
+
+
 def towers_section(rows: Sequence[Row]) -> str:
     """Chinese-CLIP."""
     return TOWERS + _lines(map(line, rows))
@@ -100,6 +110,12 @@ def fusion_section(rows: Sequence[Row], states: Sequence[Stored]) -> str:
 def retrieval_section(rows: Sequence[Compared]) -> str:
     """From files of features to the score."""
     return RETRIEVAL.format(pictures=PICTURES, texts=TEXTS, share=SHARE) + _lines(map(compared_line, rows))
+
+
+def data_section(rows: Sequence[Raced]) -> str:
+    """Chinese-CLIP's LMDBs."""
+    sizes = " and ".join(f"{count:,} {what}" for what, (_, count) in SIZES.items())
+    return DATA.format(sizes=sizes) + _lines(map(raced_line, rows))
 
 
 def start_up_section(seconds: float) -> str:
@@ -134,6 +150,7 @@ ORDER = {
     "families": "## BriVL and ERNIE-ViL 2.0",
     "fusion": "## Pictures and texts that attend to each other",
     "retrieval": "## Retrieval from feature files to the score",
+    "data": "## Chinese-CLIP's LMDBs",
     "start-up": "## Start-up",
 }
 
@@ -186,6 +203,18 @@ run asserts that every line of predictions that both have is the same, and the s
 |---|---|---|---|---|---|
 """
 
+
+DATA = """
+## Chinese-CLIP's LMDBs
+
+Built from the raw files, and all samples read once, against plain loops in one process as in Chinese-CLIP's
+`build_lmdb_dataset.py` and its training set; {sizes}, each with a text. "Build" is `tuwen data build --format
+original`, "check and build" `tuwen data convert`, which looks at every row and its base64 first; "open, check and read"
+looks at every pair first: the peer checks nothing. Each run asserts that all rows are the same.
+
+| what | bar | CPU time, 1 processor | wall, 1 processor | s, peer → tuwen | equal |
+|---|---|---|---|---|---|
+"""
 
 START_UP = """
 ## Start-up

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests import official
 from tests.cli.conftest import Call, save_pictures
 from tests.fusing import CASES, VLE_ANSWERING
 from tests.tasks import tiny_vle
@@ -178,6 +179,18 @@ def test_two_stages_show_figures_and_time_for_each_depth(call: Call, tmp_path: P
     assert run.queries()["depths"]["depth"].tolist() == [0, 4]  # type: ignore[union-attr]
 
 
+def test_the_sweep_is_drawn_into_a_file_of_a_new_run_and_of_one_that_is_there(call: Call, tmp_path: Path) -> None:
+    words = ["two-stage", *table("orig_retrieval", "f30k_caption_karpathy_test"), "--depth", "0,4", "-q"]
+    words += ["-o", tmp_path / "runs", "--skip-existing", "--plot"]
+    for name in ("new.svg", "kept.svg"):
+        assert call("eval", *words, tmp_path / name).exit_code == 0
+    drawn = (tmp_path / "new.svg").read_text(encoding="utf-8")
+    assert drawn.count("<polyline") == 2 * 2 * 3  # a line and its name, for both directions, of three recalls
+    assert drawn == (tmp_path / "kept.svg").read_text(encoding="utf-8")
+    (page,) = (tmp_path / "runs").glob("*.html")
+    assert page.read_text(encoding="utf-8").count("<svg ") == 3
+
+
 def test_two_stages_of_two_models_and_in_the_originals_way(call: Call) -> None:
     words = table("orig_retrieval", "f30k_caption_karpathy_test")
     data = arrow.open_dataset(BRIDGETOWER / "orig_retrieval" / "data", "f30k_caption_karpathy_test")
@@ -242,15 +255,12 @@ def test_vcr_takes_a_model_for_answers_and_one_for_reasons(
         (["zeroshot", "{classes}", "-m", "{model}", "-m", "{model}", "--submit", "a.json"], 2, "pass one"),
         (["zeroshot", "{classes}", "-m", "{model}", "--language", "fr"], 2, "must be zh or en"),
         (["zeroshot", "{classes}/nothing", "-m", "{model}"], 2, "nothing at that path"),
-        (["vqa", "{classes}", "-m", "{model}"], 2, "cannot answer"),
-        (
-            ["fill", "{classes}", "-m", str(PRETRAINED), "--tokenizer", str(PRETRAINED.parent / "roberta")],
-            2,
-            "need captions",
-        ),
         (["two-stage", "{classes}", "-m", "{model}", "--depth", "a"], 2, "expected whole numbers"),
         (["two-stage", "{classes}", "-m", "{model}", "--protocol", "original", "--depth", "1,2"], 2, "one depth"),
-        (["two-stage", "{classes}", "-m", "{model}"], 2, "cannot match"),
+        (["two-stage", "{classes}", "-m", "{model}", "--plot", "a.png"], 2, "it is written as .svg"),
+        (["two-stage", "{classes}", "-m", "{model}", "-m", "{model}", "--plot", "a.svg"], 2, "pass one"),
+        (["two-stage", "{classes}", "-m", "{model}", "--protocol", "original", "--plot", "a.svg"], 2, "several depths"),
+        (["vcr", "{classes}", "-m", "{model}", "--submit", "a.csv"], 2, "one for reasons, -m twice"),
     ],
 )
 def test_wrong_words_are_one_sentence(
@@ -260,3 +270,100 @@ def test_wrong_words_are_one_sentence(
     assert result.exit_code == code, result.stderr
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+# -- refused before anything is encoded -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def never_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bar(*_: object, **__: object) -> None:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("tuwen.cli.console.bar", bar)
+
+
+@pytest.mark.parametrize(
+    ("command", "case", "split", "said"),
+    [
+        ("retrieval", "orig_vqa", "vqav2_val_fix", "needs captions, "),
+        ("two-stage", "orig_vqa", "vqav2_val_fix", "holds questions, which eval vqa takes"),
+        ("fill", "orig_nlvr2", "nlvr2_dev", "eval fill needs captions"),
+        ("ground", "orig_snli", "snli_dev", "holds hypotheses about pictures, which eval snli-ve takes"),
+        ("zeroshot", "orig_snli", "snli_dev", "needs classes"),
+        ("vqa", "orig_nlvr2", "nlvr2_dev", "eval vqa needs questions"),
+        ("vcr", "orig_vqa", "vqav2_val_fix", "needs questions with choices"),
+        ("nlvr2", "orig_snli", "snli_dev", "needs statements about two pictures"),
+        ("snli-ve", "orig_nlvr2", "nlvr2_dev", "eval snli-ve needs hypotheses"),
+        ("retrieval", "orig_retrieval", "f30k_caption_karpathy_test", "cannot embed"),
+        ("two-stage", "orig_retrieval", "f30k_caption_karpathy_test", "cannot embed"),
+        ("fill", "orig_retrieval", "f30k_caption_karpathy_test", "cannot fill"),
+        ("ground", "orig_retrieval", "f30k_caption_karpathy_test", "cannot ground"),
+        ("nlvr2", "orig_nlvr2", "nlvr2_dev", "cannot pair"),
+        ("snli-ve", "orig_snli", "snli_dev", "cannot entail"),
+    ],
+)
+@pytest.mark.usefixtures("never_begun")
+def test_wrong_datasets_and_wrong_models_are_refused_before_the_work(
+    command: str, case: str, split: str, said: str, call: Call
+) -> None:
+    result = call("eval", command, BRIDGETOWER / case / "data", "--split", split, "-m", VLE_ANSWERING)
+    assert result.exit_code == 2, result.stderr
+    assert said in result.stderr
+    assert "eval " not in result.stderr.partition("tuwen: ")[0]  # no header either
+
+
+@pytest.mark.parametrize(("command", "said"), [("zeroshot", "cannot classify")])
+@pytest.mark.usefixtures("never_begun")
+def test_a_model_that_cannot_classify_is_refused_before_the_work(
+    command: str, said: str, call: Call, classes: Path
+) -> None:
+    result = call("eval", command, classes, "-m", VLE_ANSWERING, "-q")
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.mark.usefixtures("never_begun")
+def test_a_second_model_that_cannot_is_refused_before_the_first_one_works(
+    call: Call, classes: Path, model: Path
+) -> None:
+    result = call("eval", "zeroshot", classes, "-m", model, "-m", VLE_ANSWERING, "-q")
+    assert result.exit_code == 2
+    assert "cannot classify" in result.stderr
+
+
+@pytest.mark.usefixtures("never_begun")
+def test_a_model_that_only_recalls_is_refused_before_the_work(call: Call, model: Path) -> None:
+    data = BRIDGETOWER / "orig_retrieval" / "data"
+    result = call("eval", "two-stage", data, "--split", "f30k_caption_karpathy_test", "-m", model, "-q")
+    assert result.exit_code == 2
+    assert "cannot match" in result.stderr
+
+
+@pytest.mark.usefixtures("never_begun")
+def test_vcr_refuses_two_models_of_one_kind_and_questions_that_the_judges_do_not_take(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tuwen.data.dataset import CHOICES, Dataset, Text
+
+    columns = {"answers": [["yes"]] * 4, "reasons": [["so"]] * 3, "objects": [], "label": 1, "reason_label": 2}
+    data = Dataset("vcr", tmp_path, CHOICES, {"a": tmp_path / "a.png"}, [Text("val-0", "?", ("a",), columns=columns)])
+    monkeypatch.setattr("tuwen.cli.ready.ready", lambda name, *_: tiny_vle.model(name))
+    monkeypatch.setattr("tuwen.data.formats.open_dataset", lambda *_: data)
+    result = call("eval", "vcr", tmp_path, "-m", "q2a", "-m", "q2a", "-q")
+    assert (result.exit_code, "two models choose q2a" in result.stderr) == (2, True)
+    result = call("eval", "vcr", tmp_path, "-m", "q2a", "-m", "qa2r", "--submit", tmp_path / "a.csv", "-q")
+    assert (result.exit_code, "val-0 lacks choices" in result.stderr) == (4, True)
+
+
+@pytest.mark.usefixtures("never_begun")
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--submit", "a.jsonl"], "--submit"), (["--format", "original"], "parts")]
+)
+def test_a_set_that_is_evaluated_in_parts_has_no_files(
+    words: list[str], said: str, call: Call, model: Path, tmp_path: Path
+) -> None:
+    official.save_karpathy(tmp_path)
+    result = call("eval", "retrieval", "coco-1k", "--data", tmp_path, "-m", model, "-o", tmp_path / "runs", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,40 @@ def test_the_originals_files_are_written_beside_the_run(call: Call, dataset: Pat
     assert "they count as misses" in done.stderr
     score = json.loads((folder / "valid_output.json").read_text())["scoreJson"]
     assert score["r10"] == 75  # a text without pictures is a miss
+    (run,) = (tmp_path / "runs").glob("*.json")
+    assert folder.name == run.stem
     missing = call("eval", "retrieval", dataset, "-m", model, "--format", "original")
     assert missing.exit_code == 2
+
+
+def test_models_of_one_family_leave_their_files_in_folders_of_their_own(
+    call: Call, dataset: Path, model: Path, other_model: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "elsewhere" / model.name  # a name that another one has
+    shutil.copytree(other_model, again)
+    words = ("--protocol", "original", "--format", "original", "-o", tmp_path / "runs", "--json", "--quiet")
+    done = call("eval", "retrieval", dataset, "-m", model, "-m", again, *words)
+    assert done.exit_code == 0, done.stderr
+    assert len(json.loads(done.stdout)) == 2
+    call("eval", "retrieval", dataset, "-m", model, "--protocol", "paddlenlp", *words[2:])
+    folders = sorted((tmp_path / "runs" / "original").iterdir())
+    assert [folder.name for folder in folders] == sorted(path.stem for path in (tmp_path / "runs").glob("*.json"))
+    assert len(folders) == 3
+    features = {(folder / "valid_imgs.img_feat.jsonl").read_bytes() for folder in folders}
+    assert len(features) > 1
+
+
+def test_a_protocol_without_files_is_refused_before_the_work(
+    call: Call, dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bar(*_: object, **__: object) -> None:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("tuwen.cli.console.bar", bar)
+    done = call("eval", "retrieval", dataset, "-m", model, "--format", "original", "-o", tmp_path / "runs", "-q")
+    assert done.exit_code == 2
+    assert "the protocol own has no files" in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_picture_that_cannot_be_read_makes_exit_code_1(call: Call, dataset: Path, model: Path) -> None:
@@ -97,6 +130,20 @@ def test_features_from_files_need_no_model(call: Call, dataset: Path, tmp_path: 
         assert json.loads(done.stdout)["figures"]["text_to_image_r1"] == pytest.approx(1 / 3)
     pairs = call("eval", "retrieval", "--features", image, text, "--json")
     assert json.loads(pairs.stdout)["figures"]["text_to_image_r1"] == 0.5
+
+
+def test_files_of_features_from_two_places_lie_apart(call: Call, dataset: Path, tmp_path: Path) -> None:
+    for name, image in (("a", np.eye(4)), ("b", np.eye(4)[::-1])):
+        (tmp_path / name).mkdir()
+        pair = save(tmp_path / name, image=image, text=np.eye(4))
+        (tmp_path / name / "image.json").write_text(json.dumps({"ids": [7, 8, 9, 10]}))
+        words = ("--protocol", "original", "--format", "original", "-o", tmp_path / "runs", "--json")
+        done = call("eval", "retrieval", dataset, "--features", *pair, *words)
+        assert done.exit_code == 0, done.stderr
+        assert json.loads(done.stdout)["figures"]
+    folders = list((tmp_path / "runs" / "original").iterdir())
+    assert len({(folder / "valid_predictions.jsonl").read_bytes() for folder in folders}) == 2
+    assert {folder.name.rpartition(".")[0] for folder in folders} == {"set.chinese-clip.image"}
 
 
 def test_files_of_pairs_are_scored_as_their_scripts_do(call: Call, tmp_path: Path) -> None:

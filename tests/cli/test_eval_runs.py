@@ -60,11 +60,15 @@ def test_other_data_of_the_name_is_not_compared(call: Call, model: Path, tmp_pat
     assert "expected 5 texts in COCO-CN test, found 3" in result.stderr
 
 
-def test_a_set_without_labels_needs_submit(call: Call, model: Path, tmp_path: Path) -> None:
+def test_a_set_without_labels_needs_submit_and_says_so_before_the_work(
+    call: Call, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_images(tmp_path / "test_imgs.tsv", [(number, png(number, (40, 40))) for number in range(12)])
     save_texts(tmp_path / "test_texts.jsonl", [(7, "红裙子", [])])
     words = ["eval", "retrieval", "muge", "--data", tmp_path, "--split", "test", "-m", model, "-q"]
-    refused = call(*words)
+    with monkeypatch.context() as patched:
+        patched.setattr("tuwen.cli.console.bar", lambda *_: pytest.fail("the work has begun"))
+        refused = call(*words)
     assert refused.exit_code == 4
     assert "no labels" in refused.stderr and "--submit" in refused.stderr
     done = call(*words, "--submit", tmp_path / "out.jsonl")

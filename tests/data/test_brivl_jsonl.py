@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.datasets import png
+from tuwen.data import formats
 from tuwen.data.brivl_jsonl import find, find_lists, looks_like, read, read_lists
+from tuwen.data.dataset import PAIRS, Dataset, Text
 from tuwen.data.folder import Failure
+from tuwen.data.options import content_of
 from tuwen.errors import InputError
 
 BOXES = [[1, 2, 3.5, 4]]
@@ -133,6 +137,22 @@ def test_a_file_of_another_encoding_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(row().encode("gb18030"))
     with pytest.raises(InputError, match="not UTF-8"):
         list(read(path, no_failure))
+
+
+# -- written ----------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_of_one_id_in_two_splits_stay_two_pictures(tmp_path: Path) -> None:
+    for first, split in enumerate(("train", "valid")):
+        pictures = {id: png(10 * first + number) for number, id in enumerate(("a", "b"))}
+        texts = [Text(id, f"{split} {id}", (id,)) for id in pictures]
+        formats.write(Dataset("none", tmp_path, PAIRS, pictures, texts, split), tmp_path / "out", "brivl")
+    for first, split in enumerate(("train", "valid")):
+        again = formats.open_dataset(tmp_path / "out", split)
+        assert not again.failures
+        assert [content_of(again.pictures[id]) for id in again.pictures] == [png(10 * first), png(10 * first + 1)]
+        assert [text.text for text in again.texts] == [f"{split} a", f"{split} b"]
+        assert {path.parent.name for path in (tmp_path / "out" / "imgs" / split).iterdir()} == {split}
 
 
 # -- lists ------------------------------------------------------------------------------------------------------------

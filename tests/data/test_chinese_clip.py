@@ -6,16 +6,43 @@ import json
 import multiprocessing
 import pickle
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.datasets import content_of, files_of, png, save_images, save_split, save_texts
 from tuwen.data import formats
-from tuwen.data.chinese_clip import open_dataset
-from tuwen.data.chinese_clip_table import decoded
+from tuwen.data.chinese_clip import Numbers, open_dataset
+from tuwen.data.chinese_clip_table import decoded, open_table
 from tuwen.data.dataset import Dataset
+from tuwen.data.folder import Failure
 from tuwen.data.options import Writing
 from tuwen.errors import InputError, UsageError
+
+ODD_ROWS = [
+    b"1\tabcd\n",
+    b"2\tab==\n",
+    b"3\tabc=\n",
+    b"4\tab=d\n",
+    b"5\ta=b=\n",
+    b"6\t====\n",
+    b"7\tabc\n",
+    b"8 \tabcd\n",
+    b" 9\tabcd\n",
+    b"10\tabcd \n",
+    b"11\tabcd\r\n",
+    b"1=2\tabc\n",
+    b"=\tabcd\n",
+    b"ab\n",
+    b"\tabcd\n",
+    b"12\t\n",
+    b"\n",
+    b"a.jpg\tab-_\n",
+    "图\tabcd\n".encode(),
+    b"1\tabce\n",
+]
 
 
 def failures(dataset: Dataset) -> dict[str, str]:
@@ -181,6 +208,39 @@ def test_other_processes_read_what_this_one_opened(method: str, to: str, tmp_pat
             (png(14), dataset.texts[1].text),
         ]
     assert content_of(pickle.loads(pickle.dumps(dataset))) == content_of(dataset)
+
+
+@given(st.lists(st.sampled_from(ODD_ROWS), max_size=6), st.booleans())
+def test_rows_are_judged_one_by_one_however_many_are_read_at_once(rows: list[bytes], cut: bool) -> None:
+    with TemporaryDirectory() as name:
+        path = Path(name) / "train_imgs.tsv"
+        alone = {}
+        for number, row in enumerate(rows, 1):
+            path.write_bytes(b"5\tabcd\n" * (number - 1) + row)
+            found: list[Failure] = []
+            open_table(path, found)
+            alone[number] = [failure.reason for failure in found if failure.id.endswith(f":{number}")]
+        path.write_bytes(b"".join(rows)[: -1 if cut else None])
+        found = []
+        pictures = open_table(path, found)
+        reasons = {int(failure.id.rpartition(":")[2]): failure.reason for failure in found}
+        if not cut:
+            named = {number for number, reason in reasons.items() if "another picture" not in reason}
+            assert named == {number for number, own in alone.items() if own}
+        assert dict(pictures.all_encoded()) == {id: pictures.encoded(id) for id in pictures}
+        for start in range(len(pictures) + 1):
+            assert list(pictures.all_encoded(start)) == list(pictures.all_encoded())[start:]
+
+
+@pytest.mark.parametrize("more", ["", '{"text_id": 9', "\n", '{"text_id": 9, "text": "x", "image_ids": ["7"]}\n'])
+def test_texts_are_written_as_they_are_read_from_any_place(more: str, tmp_path: Path) -> None:
+    path = save_split(tmp_path) / "train_texts.jsonl"
+    path.write_text(path.read_text(encoding="utf-8") + more, encoding="utf-8")
+    dataset = formats.open_dataset(tmp_path)
+    expected = [(int(text.id), text.text, [*map(int, text.image_ids)]) for text in dataset.texts]
+    for start in range(len(expected) + 1):
+        rows = Numbers(dataset).rows(start, frozenset())
+        assert [(text_id, text, [*image_ids]) for text_id, text, image_ids in rows] == expected[start:]
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------

@@ -60,3 +60,26 @@ def test_ids_that_are_numbers_stay_and_others_are_numbered() -> None:
 @pytest.mark.parametrize("id", ["", "-1", "01", "1.0", "١", "1" * 19, " 1"])
 def test_what_would_not_come_back_the_same_is_no_number(id: str) -> None:
     assert not is_number(id)
+
+
+@given(SOME, SOME)
+def test_several_at_once_are_the_same_as_one_by_one(first: list[str], others: list[str]) -> None:
+    one, several = Ids(first), Ids(first)
+    raws = [id.encode("utf-8", "ignore") for id in others]
+    for raw in raws:
+        one.add(raw)
+    several.extend(raws)
+    assert list(several) == list(one)
+    assert [several.place(id) for id in one] == [one.place(id) for id in one]
+    assert several.repeated() == one.repeated()
+    assert several.all_numbers == all(map(is_number, one))
+
+
+@pytest.mark.parametrize("id", ["00", "01", "1_0", " 1", "+1", "٣", "1" * 19, "", "-1"])
+def test_what_int_would_take_for_a_number_is_none(id: str) -> None:
+    ids = Ids()
+    ids.extend([b"7", id.encode()])
+    assert not ids.all_numbers
+    assert ids.place(id) == 1
+    assert ids.place("7") == 0
+    assert ids.place("0") is None

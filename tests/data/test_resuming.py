@@ -176,6 +176,37 @@ def test_a_run_with_other_data_begins_anew(tmp_path: Path) -> None:
         assert files_of(tmp_path / to) == files_of(tmp_path / f"{to} whole")
 
 
+def test_what_a_machine_left_that_went_down_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = formats.open_dataset(save_split(tmp_path / "raw", count=8))
+    formats.write(dataset, tmp_path / "whole", "chinese-clip-lmdb")
+    with pytest.raises(Stop):
+        formats.write(dataset, tmp_path / "out", "chinese-clip-lmdb", writing=Writing(advance=stopping_after(7)))
+    (tmp_path / "boot").write_text("another")
+    monkeypatch.setattr(lmdb_growing, "BOOT", tmp_path / "boot")
+    started: list[int] = []
+    writing = Writing(expect=lambda total, done: started.append(done))
+    formats.write(dataset, tmp_path / "out", "chinese-clip-lmdb", writing=writing)
+    assert started == [0]
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("boot", ["there", "gone"])
+def test_a_note_that_was_half_written_is_none(
+    place: int, boot: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if boot == "gone":  # then every transaction waits for the disk
+        monkeypatch.setattr(lmdb_growing, "BOOT", tmp_path / "boot")
+    dataset = formats.open_dataset(save_split(tmp_path / "raw", count=8))
+    formats.write(dataset, tmp_path / "whole", "chinese-clip-lmdb")
+    with pytest.raises(Stop):
+        formats.write(dataset, tmp_path / "out", "chinese-clip-lmdb", writing=Writing(advance=stopping_after(7)))
+    note = tmp_path / "out" / "train" / "imgs" / f".run.{place}.json"
+    note.write_bytes(note.read_bytes()[:-20])
+    formats.write(dataset, tmp_path / "out", "chinese-clip-lmdb")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
 # -- a full disk ------------------------------------------------------------------------------------------------------
 
 

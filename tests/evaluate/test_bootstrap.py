@@ -134,3 +134,47 @@ def test_runs_of_other_queries_are_not_compared() -> None:
 def test_impossible_draws_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(wrong))):
         bootstrap.intervals(tables(), MADE, **wrong)
+
+
+# -- where all draws agree --------------------------------------------------------------------------------------------
+
+
+def one_table(count: int, **columns: Any) -> dict[str, Table]:
+    return {"texts": {"id": list(map(str, range(count))), **columns}}
+
+
+def test_all_or_none_of_forty_right_is_no_certainty() -> None:
+    made = {"all": Made("texts", "all"), "none": Made("texts", "none"), "mean": Made(of=("all", "none"))}
+    found = bootstrap.intervals(one_table(40, all=np.ones(40), none=np.zeros(40)), made, 50)
+    assert found["all"] == pytest.approx((0.91238, 1), abs=1e-5)  # 40 / (40 + 1.96 ** 2)
+    assert found["none"] == pytest.approx((0, 0.08762), abs=1e-5)
+    assert found["mean"] == pytest.approx((0.45619, 0.54381), abs=1e-5)
+    assert found["all"][1] == 1.0
+    assert found["none"][0] == 0.0
+
+
+def test_pictures_are_the_trials_where_pictures_are_drawn() -> None:
+    made = {"hit": Made("texts", "hit")}
+    alone = bootstrap.intervals(one_table(8, hit=np.ones(8)), made, 50)["hit"]
+    found = bootstrap.intervals(one_table(40, hit=np.ones(40), image=np.arange(40) // 5), made, 50)["hit"]
+    assert found == pytest.approx(alone)
+
+
+def test_pictures_of_equal_shares_have_wilsons_interval_around_that() -> None:
+    hit = np.tile([1.0, 0.0], 5)
+    made = {"hit": Made("texts", "hit")}
+    (low, high) = bootstrap.intervals(one_table(10, hit=hit, image=np.arange(10) // 2), made, 50)["hit"]
+    z = 1.959964
+    half = z * np.sqrt(0.25 / 5 + z * z / 100) / (1 + z * z / 5)  # of five trials
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-5)
+
+
+def test_other_figures_keep_what_was_drawn() -> None:
+    columns = {"hit": np.r_[np.ones(39), 0.0], "part": np.full(40, 0.3), "rank": np.ones(40)}
+    made = {name: Made("texts", name, "median" if name == "rank" else "mean") for name in columns}
+    queries = one_table(40, **columns)
+    assert not bootstrap.wilson(queries, made)
+    found = bootstrap.intervals(queries, made, 50)
+    assert found["part"] == pytest.approx((0.3, 0.3))
+    assert found["rank"] == (1, 1)
+    assert found["hit"][0] < 0.975 < found["hit"][1]

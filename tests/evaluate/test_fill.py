@@ -12,7 +12,7 @@ import torch
 from tests.fusing import model, pictures
 from tuwen.data.dataset import PAIRS, QUESTIONS, Dataset, Text
 from tuwen.errors import InputError, UnsupportedTask, UsageError
-from tuwen.evaluate.fill import fill, masked
+from tuwen.evaluate.fill import fill, masked, written
 from tuwen.types import Images, Texts
 
 NAMES = ["original", "vle"]
@@ -65,6 +65,27 @@ def test_figures_are_shares_of_the_masked_tokens() -> None:
     table = scored.queries["words"]
     assert scored.figures == {"accuracy": np.mean(table["accuracy"]), "accuracy_top5": np.mean(table["top5"])}
     assert np.all(np.asarray(table["top5"]) >= np.asarray(table["accuracy"]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_people_see_the_caption_with_its_gaps_and_no_empty_words(name: str) -> None:
+    table = fill(model(name), captions(), share=1).queries["words"]
+    mask = model(name).processor.tokenizer.mask_token
+    for shown in table["masked"]:
+        assert str(shown).replace(mask, "").strip() == ""
+    assert all(
+        word.strip() and "\N{REPLACEMENT CHARACTER}" not in word for word in (*table["word"], *table["predicted"])
+    )
+    tokenizer = model(name).processor.tokenizer
+    for number, entry in enumerate(tokenizer.entries()):
+        assert written(tokenizer.decode([number]), entry, number).strip()
+
+
+def test_tokens_that_no_person_can_read_are_shown_by_what_they_are() -> None:
+    assert written(" cat ", "\u2581cat", 7) == "cat"
+    assert written(" ", "\u0120", 7) == written("", "\u2581", 7) == "␣"
+    assert written("\N{REPLACEMENT CHARACTER}", "\u00e7\u0137", 7) == "\u00e7\u0137"
+    assert written("", "", 7) == "#7"
 
 
 def test_the_order_of_captions_changes_nothing() -> None:

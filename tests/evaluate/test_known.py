@@ -116,10 +116,21 @@ def test_aic_icc_is_opened_as_its_authors_publish_it(tiny: dict[str, Known], tmp
     assert any("expected 4 pictures in AIC-ICC validation, found 3" in note for note in opened.notes)
 
 
-def test_captions_of_coco_are_opened_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["", "karpathy"])
+@pytest.mark.parametrize("inside", ["", "karpathy"])
+def test_captions_of_coco_and_flickr_are_told_apart_in_one_folder(form: str, inside: str, tmp_path: Path) -> None:
     official.save_karpathy(tmp_path)
-    (tmp_path / "karpathy" / "dataset_flickr30k.json").unlink(missing_ok=True)
-    assert open_set("coco", tmp_path).dataset.format == "karpathy"
+    for name, pictures in (("coco", 1), ("coco-1k", 1), ("flickr30k", 2)):
+        dataset = open_set(name, tmp_path / inside, form=form).dataset
+        assert (dataset.format, len(dataset.pictures)) == ("karpathy", pictures)
+        assert dataset.path.name == f"dataset_{name.removesuffix('-1k')}.json"
+
+
+def test_captions_of_another_set_are_refused_and_named(tmp_path: Path) -> None:
+    official.save_karpathy(tmp_path)
+    (tmp_path / "karpathy" / "dataset_flickr30k.json").unlink()
+    with pytest.raises(InputError, match=r"is not Flickr30K .*expected dataset_flickr30k.json.*, found .*_coco.json"):
+        open_set("flickr30k", tmp_path)
 
 
 def test_classes_are_opened_by_name_whatever_the_split_is_called(tiny: dict[str, Known], tmp_path: Path) -> None:

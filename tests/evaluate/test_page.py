@@ -140,6 +140,35 @@ def dark(part: np.ndarray[Any, Any]) -> bool:
     return bool(part.min() < 120)
 
 
+def test_regions_of_visual_genome_are_drawn_too() -> None:
+    texts = [Text("0", "left", ("p0",), "", {"x": 20, "y": 30, "width": 60, "height": 50})]
+    table: Table = {"id": ["0"], "image": ["p0"], "text": ["left"], "x": np.array([1.0]), "y": np.array([1.0])}
+    table |= {"pointing": np.zeros(1), "share": np.zeros(1)}
+    scored = Scored("ground", {"pointing": 0.0}, {"texts": table}, {})
+    data = dataset(PAIRS, texts)
+    (part,) = examples.parts(runs.run_of(scored, [ABOUT], runs.of_data(data), "x", "", {}, 1), scored.queries, data)
+    assert part.worst[0].boxes == ((20.0, 30.0, 80.0, 80.0),)
+
+
+def test_a_file_called_as_its_split_is_named_once_and_notes_are_in_both_languages() -> None:
+    scored, data = retrieved()
+    scored.notes[:] = ["3 pictures could not be read: they cannot be found"]
+    run = runs.run_of(scored, [ABOUT], runs.of_data(data), "g3", "g3", {"depth": [0, 8], "seed": 3}, 1)
+    html = page.page(run, scored.queries, data)
+    assert "<title>tuwen 图文 · g3 · 检索 retrieval</title>" in html
+    assert page.both("g3 · 检索", "g3 · retrieval") in html
+    assert "<p>depth 0 8, seed 3</p>" in html
+    assert page.both("3 张图片读不了，不会被搜到", scored.notes[0]) in html
+
+
+def test_a_sweep_of_depths_is_drawn() -> None:
+    depths: Table = {"id": ["0", "8"], "depth": np.array([0, 8]), "milliseconds": np.array([2.0, 90.0])}
+    depths["text_to_image_r1"] = np.array([0.5, 0.75])
+    reader = read(Scored("two_stage", {"accuracy": 0.0}, {"depths": depths}, {}), dataset(PAIRS, []))
+    for said in ("召回率与耗时", "Recall against time", "ms of one search (log)", "深度", "两阶段检索"):
+        assert said in reader.said
+
+
 def test_a_picture_that_cannot_be_read_stays_empty() -> None:
     scored, data = retrieved()
     data.pictures = {**data.pictures, "p1": b"broken"}
@@ -291,3 +320,5 @@ def test_queries_of_every_task_are_shown(task: str) -> None:
     reader = read(Scored(task, {"accuracy": 0.0}, {name: table}, {}), dataset(kinds.get(task, PAIRS), [text]))
     assert expected in reader.said
     assert "p0" in reader.pictures
+    heading = {"vqa": "问题", "vcr": "问题", "nlvr2": "陈述", "snli_ve": "假设", "fill": "遮盖词", "ground": "定位"}
+    assert f"{heading.get(task, '')}：最{'好' if task == 'two_stage' else '差'}" in reader.said

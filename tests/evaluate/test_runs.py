@@ -43,6 +43,15 @@ def test_without_pyarrow_rows_are_json_lines(tmp_path: Path, monkeypatch: pytest
     assert table["found"][0] == ["right"]
 
 
+def test_a_run_names_the_figures_whose_interval_is_not_drawn(tmp_path: Path) -> None:
+    made = run(tmp_path, "a", 1.0, count=40)
+    content = json.loads(made.path.read_text(encoding="utf-8"))
+    assert content["bootstrap"]["wilson"] == ["text_to_image_r1", "text_to_image_mean_recall"]
+    assert made.intervals["text_to_image_r1"] == pytest.approx([0.91238, 1], abs=1e-5)
+    assert made.intervals["text_to_image_median_rank"] == [1, 1]
+    assert run(tmp_path, "b", 0.5).bootstrap["wilson"] == []
+
+
 def test_another_model_options_or_data_have_another_name(tmp_path: Path) -> None:
     paths = {
         run(tmp_path, "a", 0.6).path,

@@ -82,6 +82,34 @@ def test_a_model_alone_is_not_the_best(found: list[table.Grid]) -> None:
     assert not any(cell and cell.best for cell in found[1].rows[0])
 
 
+def test_equally_good_models_are_all_bold(tmp_path: Path) -> None:
+    for name, share in (("one", 0.8), ("two", 0.8), ("bad", 0.3)):
+        run(tmp_path, name, share)
+    (grid,) = table.grids(runs.find([tmp_path]), resamples=50)
+    assert [[cell is not None and cell.best for cell in row] for row in grid.rows] == [
+        [True] * 2,
+        [True] * 2,
+        [False] * 2,
+    ]
+    assert not any(cell and cell.worse for row in grid.rows[:2] for cell in row)
+
+
+def test_columns_of_an_overview_are_told_apart_by_task_options_and_data(tmp_path: Path) -> None:
+    run(tmp_path, "a", 0.8)
+    run(tmp_path, "a", 0.8, options={"protocol": "brivl"})
+    run(tmp_path, "a", 0.8, options={"depth": [0, 16]})
+    run(tmp_path, "a", 0.8, options={"depth": [0, 16]}, data="otherdata")
+    found = runs.find([tmp_path])
+    found.append(replace(found[0], task="two_stage"))
+    grids = table.grids(found, resamples=0)
+    overview, *_ = table.with_overview(grids)
+    for heads in (overview.titles(), overview.chinese_titles(), [grid.title for grid in grids]):
+        assert len(set(heads)) == len(heads) == 5
+    assert "flickr30k-cn test t2i R@1 (retrieval) (protocol brivl)" in overview.titles()
+    assert "flickr30k-cn test t2i R@1 (两阶段检索)" in overview.chinese_titles()
+    assert "flickr30k-cn test · retrieval (depth 0 16, data otherd)" in [grid.title for grid in grids]
+
+
 def test_csv_has_every_digit(found: list[table.Grid]) -> None:
     rows = list(csv.DictReader(io.StringIO(table.table(found))))
     first = [row for row in rows if row["set"] == "flickr30k-cn" and row["figure"] == "text_to_image_r1"]
@@ -126,6 +154,7 @@ def test_the_page_of_tables_is_whole_and_links_to_pages_of_runs(tmp_path: Path) 
     assert not tags.open
     assert f'href="../runs/{one.path.with_suffix(".html").name}"' in text
     assert "http" not in text
+    assert "3 张图片，200 条文本" in text
 
 
 def test_another_ending_is_refused(found: list[table.Grid], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from tuwen.cli import eval_options, eval_run
 from tuwen.cli.eval_options import Asked
-from tuwen.cli.eval_run import Outcome, Watch
+from tuwen.cli.eval_run import Needs, Outcome, Watch
 
 if TYPE_CHECKING:
     from tuwen.data.dataset import Dataset
@@ -29,9 +29,11 @@ def command(
     settings |= {"share": share} if share != 0.15 else {}
     asked = replace(asked, settings=settings)
 
+    from tuwen.data.dataset import PAIRS
+
     def evaluate(models: list[Model], dataset: Dataset, watch: Watch) -> Outcome:
         from tuwen.evaluate.fill import fill
 
         return Outcome(fill(models[0], dataset, seed, share, watch.on_error, watch.advance))
 
-    eval_run.run("fill", asked, evaluate)
+    eval_run.run("fill", asked, evaluate, Needs(PAIRS, "fill"))

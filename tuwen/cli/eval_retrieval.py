@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuwen.cli import console, eval_options, eval_run, options
-from tuwen.cli.eval_run import Outcome, Watch
+from tuwen.cli.eval_run import Needs, Outcome, Watch
 from tuwen.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -140,6 +140,8 @@ def command(
     if not name:
         raise UsageError("name the dataset to evaluate on: tuwen eval retrieval SET -m MODEL")
 
+    from tuwen.data.dataset import PAIRS
+
     def evaluate(models: list[Model], dataset: Dataset, watch: Watch) -> Outcome:
         from tuwen.evaluate import retrieval
 
@@ -150,16 +152,31 @@ def command(
         for failure in image.failures:
             if watch.on_error is not None:
                 watch.on_error(failure.id, InputError(failure.reason))
-        return _outcome(image, text, dataset, rule, _folder(asked, form, eval_run.called(one.name)))
+        return _outcome(image, text, dataset, rule, _folder(asked, form, watch.stem))
 
-    eval_run.run("retrieval", asked, evaluate, total=lambda of: len(of.pictures) + len(of.texts))
+    given = eval_run.opened(asked)
+    if form is Format.ORIGINAL and given.known is not None and given.known.folds:
+        raise UsageError(
+            f"{given.known.name} is evaluated in parts, for which no files are: leave out --format original"
+        )
+
+    def check(models: list[Model], dataset: Dataset) -> None:
+        from tuwen.evaluate import retrieval
+        from tuwen.evaluate.original import files
+
+        rule = retrieval.protocol_of(protocol.value, models[0].family)
+        if form is Format.ORIGINAL:
+            files.check(rule)
+
+    needs, both = Needs(PAIRS, "embed", check), lambda of: len(of.pictures) + len(of.texts)
+    eval_run.run("retrieval", asked, evaluate, needs, given=given, total=both)
 
 
-def _folder(asked: eval_options.Asked, form: Format, model: str) -> Path | None:
-    """Where the original's files go."""
+def _folder(asked: eval_options.Asked, form: Format, stem: str) -> Path | None:
+    """Where the original's files go: a folder called as the run is, so that no two share one."""
     if form is Format.TUWEN or asked.output is None:
         return None
-    return asked.output / "original" / f"{eval_run.name_of(asked)}.{model.replace('/', '-')}"
+    return asked.output / "original" / stem
 
 
 def _outcome(image: Features, text: Features, dataset: Dataset, rule: str, folder: Path | None) -> Outcome:
@@ -167,16 +184,12 @@ def _outcome(image: Features, text: Features, dataset: Dataset, rule: str, folde
     from tuwen.evaluate.original import files
 
     scored = retrieval.score(image, text, dataset, rule)
+    lines = [] if folder is None else files.write_files(folder, rule, image, text, dataset)[1]
 
     def submit(path: Path) -> None:
         files.write_predictions(path, image, text)
 
-    def show() -> None:
-        if folder is not None:
-            _, lines = files.write_files(folder, rule, image, text, dataset)
-            print("\n".join(lines))
-
-    return Outcome(scored, submit, show)
+    return Outcome(scored, submit, (lambda: print("\n".join(lines))) if lines else None)
 
 
 # -- from files -------------------------------------------------------------------------------------------------------
@@ -201,17 +214,34 @@ def _from_files(
             rule = retrieval.CHINESE_CLIP
         read = [feature_files.read(side, what) for side, what in zip(features, ("image", "text"), strict=True)]
         image, text, dataset = _matched(asked, read)
-    outcome = _outcome(image, text, dataset, rule, _folder(asked, form, (features or (path,))[0].stem))
+    folder = None
+    if form is Format.ORIGINAL:
+        from tuwen.evaluate.original import files
+
+        files.check(rule)
+        source = (features or (path,))[0].resolve().stem
+        folder = _folder(asked, form, f"{eval_run.name_of(asked)}.{rule}.{source}.{_digest(image, text)}")
+    outcome = _outcome(image, text, dataset, rule, folder)
     _show_scored(outcome.scored, asked.as_json)
     if rule in (retrieval.ERNIE, retrieval.BRIVL) and not asked.as_json:
         from tuwen.evaluate.original import files
 
         print("\n".join(files.printed(rule, image, text, dataset)))
-    elif outcome.show is not None:
+    elif outcome.show is not None and not asked.as_json:
         outcome.show()
     if asked.submit is not None and outcome.submit is not None:
         outcome.submit(asked.submit)
         console.note(f"-> {asked.submit}", asked.quiet)
+
+
+def _digest(image: Features, text: Features) -> str:
+    from hashlib import sha256
+
+    digest = sha256()
+    for side in (image, text):
+        digest.update("\n".join(side.ids).encode())
+        digest.update(side.vectors.tobytes())
+    return digest.hexdigest()[:8]
 
 
 def _matched(asked: eval_options.Asked, read: list[Any]) -> tuple[Features, Features, Dataset]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tuwen.evaluate.known import Opened
     from tuwen.evaluate.pictures import OnError
     from tuwen.evaluate.runs import Run
-    from tuwen.evaluate.scored import Scored
+    from tuwen.evaluate.scored import Scored, Table
     from tuwen.model import Model
 
 
@@ -30,6 +30,20 @@ class Watch:
 
     on_error: OnError | None
     advance: Callable[[int], object]
+    stem: str = ""  # of the run's files
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an evaluator needs, so that all else is refused before anything is encoded.
+
+    kind: of the dataset, one of dataset.KINDS; task: that every model can do; check: raises for models that do not go
+    together, with each other or with the dataset.
+    """
+
+    kind: str
+    task: str = ""
+    check: Callable[[list[Model], Dataset], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,14 +63,18 @@ def run(
     task: str,
     asked: Asked,
     evaluate: Evaluate,
+    needs: Needs,
     groups: Sequence[Sequence[str]] | None = None,
     given: Opened | None = None,
     total: Callable[[Dataset], int] = lambda dataset: len(dataset.texts),
+    draw: Callable[[dict[str, Table]], object] | None = None,
 ) -> None:
     """Evaluate each group of models, by default one each, on the dataset; show, keep and submit what comes out.
 
-    task: as the evaluator calls it; total: how much there is to do, for the bar. Exit code 1 where rows or pictures
-    cannot be used.
+    Models that cannot, and datasets of another kind, are refused before the first evaluation begins.
+
+    task: as the evaluator calls it; total: how much there is to do, for the bar; draw: makes a picture of the rows per
+    query of each run, also of one that was there already. Exit code 1 where rows or pictures cannot be used.
     """
     groups = [[one] for one in asked.models] if groups is None else groups
     if asked.submit is not None and len(groups) > 1:
@@ -67,8 +85,11 @@ def run(
     dataset = given.dataset
     if dataset.failures and asked.on_error is options.OnError.FAIL:
         raise InputError(f"{dataset.failures[0].id}: {dataset.failures[0].reason}")
+    _check(task, asked, given, needs)
+    for names in groups[1:]:  # whose turn may be hours away
+        _ready(names, asked, dataset, needs)
     more: list[Callable[[], object]] = []
-    done = [_run(task, names, asked, given, evaluate, total(dataset), more) for names in groups]
+    done = [_run(task, names, asked, given, evaluate, needs, total(dataset), more, draw) for names in groups]
     failed = {(name, reason) for each in done for name, reason in each.failures}
     if asked.as_json:
         console.result([plain(each) for each in done])
@@ -101,35 +122,70 @@ def name_of(asked: Asked) -> str:
     return known.name if known else asked.set
 
 
+def _check(task: str, asked: Asked, given: Opened, needs: Needs) -> None:
+    """UsageError for a dataset that the evaluator cannot take, InputError for one that it would say nothing of."""
+    from tuwen.evaluate import known
+
+    dataset, name = given.dataset, task.replace("_", "-")
+    if dataset.kind != needs.kind:
+        wanted, (there, other) = known.HOLDS[needs.kind][0], known.HOLDS[dataset.kind]
+        raise UsageError(f"eval {name} needs {wanted}, {dataset.path} holds {there}, which eval {other} takes")
+    if asked.submit is not None and given.known is not None and given.known.folds:
+        raise UsageError(
+            f"{given.known.name} is evaluated in {given.known.folds} parts: there is no file for judges, leave out "
+            "--submit"
+        )
+    if asked.submit is None and len(dataset.texts) and not known.labelled(dataset):
+        raise InputError(known.unlabelled(given))
+
+
+def _ready(names: Sequence[str], asked: Asked, dataset: Dataset, needs: Needs) -> list[Model]:
+    """The models that work together. UnsupportedTask or UsageError where they cannot do what is asked for."""
+    from tuwen.cli.ready import ready
+
+    tokenizers = [asked.tokenizers.get(name, asked.tokenizer) for name in names]
+    loaded = [
+        ready(name, asked.device, asked.dtype, tokenizer, asked.config, asked.answers)
+        for name, tokenizer in zip(names, tokenizers, strict=True)
+    ]
+    for model in loaded if needs.task else ():
+        model.need(needs.task)
+    if needs.check is not None:
+        needs.check(loaded, dataset)
+    return loaded
+
+
 def _run(
     task: str,
     names: Sequence[str],
     asked: Asked,
     given: Opened,
     evaluate: Evaluate,
+    needs: Needs,
     total: int,
     more: list[Callable[[], object]],
+    draw: Callable[[dict[str, Table]], object] | None = None,
 ) -> Run:
-    from tuwen.cli.ready import described, ready
+    from tuwen.cli.ready import described
     from tuwen.evaluate import runs
     from tuwen.evaluate.known import reference, unlabelled
 
     dataset = given.dataset
-    tokenizers = [asked.tokenizers.get(name, asked.tokenizer) for name in names]
-    loaded = [
-        ready(name, asked.device, asked.dtype, tokenizer, asked.config, asked.answers)
-        for name, tokenizer in zip(names, tokenizers, strict=True)
-    ]
+    loaded = _ready(names, asked, dataset, needs)
     shown = [described(name, model) for name, model in zip(names, loaded, strict=True)]
     counts = f"{console.amount(len(dataset.pictures), 'picture')}, {console.amount(len(dataset.texts), 'text')}"
     console.header(f"eval {task.replace('_', '-')}", name_of(asked), dataset.split, counts, *shown, quiet=asked.quiet)
     models = [runs.of_model(model, called(name), name) for name, model in zip(names, loaded, strict=True)]
     data = runs.of_data(dataset)
+    stem = runs.stem(task, name_of(asked), dataset.split, models, data, asked.options)
     if asked.skip_existing and asked.output is not None:
-        there = asked.output / f"{runs.stem(task, name_of(asked), dataset.split, models, data, asked.options)}.json"
+        there = asked.output / f"{stem}.json"
         if there.is_file():
             console.note(f"{there} is there already / 已有结果", asked.quiet)
-            return runs.read(there)
+            found = runs.read(there)
+            if draw is not None:
+                draw(found.queries())
+            return found
     failures = [(failure.id, failure.reason) for failure in dataset.failures]
     start = time.perf_counter()
     with console.bar(total, "", asked.quiet) as bar:
@@ -138,7 +194,7 @@ def _run(
             failures.append((name, str(error)))
             bar.set_postfix(failed=len(failures))
 
-        watch = Watch(skip if asked.on_error is options.OnError.SKIP else None, bar.update)
+        watch = Watch(skip if asked.on_error is options.OnError.SKIP else None, bar.update, stem)
         outcome = _evaluated(evaluate, loaded, given, watch)
     seconds = time.perf_counter() - start
     if outcome.show is not None:
@@ -150,6 +206,8 @@ def _run(
         console.note(f"-> {asked.submit}", asked.quiet)
     elif not outcome.scored.figures:
         raise InputError(unlabelled(given))
+    if draw is not None:
+        draw(outcome.scored.queries)
     scored = replace(outcome.scored, notes=[*given.notes, *outcome.scored.notes])
     published = reference(given, [model.name for model in loaded])
     name, split = name_of(asked), dataset.split

@@ -59,7 +59,7 @@ def compare(
         data: dict[str, Any] = {"first": one.model, "second": other.model, "set": one.set, "resamples": resamples}
         console.result({**data, "figures": {name: vars(difference) for name, difference in found.items()}})
         return
-    print(f"{one.model} - {other.model}, {one.set} {one.split}".rstrip())
+    print(f"{one.model} - {other.model}, {figures.of_set(one.set, one.split)}")
     rows = [
         [
             figures.title(name),

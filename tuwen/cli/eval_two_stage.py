@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,12 @@ import typer
 
 from tuwen.cli import console, eval_options, eval_run, options
 from tuwen.cli.eval_options import Asked
-from tuwen.cli.eval_run import Outcome, Watch
+from tuwen.cli.eval_run import Needs, Outcome, Watch
 from tuwen.errors import UsageError
 
 if TYPE_CHECKING:
     from tuwen.data.dataset import Dataset
-    from tuwen.evaluate.scored import Scored
+    from tuwen.evaluate.scored import Scored, Table
     from tuwen.model import Model
 
 
@@ -42,6 +43,10 @@ def command(
         str, typer.Option("--depth", help="Candidates to order, several compare / 重排深度，逗号分隔")
     ] = "0,16,32,64,128",
     direction: Annotated[Direction, typer.Option("--direction", help="Who asks / 检索方向")] = Direction.BOTH,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE.svg", help="Draw recall against time / 画出召回率与耗时的曲线"),
+    ] = None,
     batch_size: options.BatchSize = 32,
 ) -> None:
     """Recall with two towers, rerank with a fusion model / 两阶段检索评测：召回率与耗时"""
@@ -49,8 +54,16 @@ def command(
     directions = ["text_to_image", "image_to_text"] if direction is Direction.BOTH else [direction.value]
     if asked.original and direction is not Direction.BOTH:
         raise UsageError("the original's protocol is for both directions at once: leave out --direction")
+    if plot is not None:
+        _check_plot(plot, asked)
     settings = {"depth": depths, "directions": directions}
     asked = replace(asked, settings=settings, tokenizers={rerank: rerank_tokenizer} if rerank else {})
+
+    from tuwen.data.dataset import PAIRS
+
+    def check(models: list[Model], dataset: Dataset) -> None:
+        models[0].need("embed")
+        models[-1].need("match")
 
     def evaluate(models: list[Model], dataset: Dataset, watch: Watch) -> Outcome:
         from tuwen.evaluate import two_stage
@@ -63,7 +76,26 @@ def command(
         return Outcome(scored, show=lambda: _show(scored))
 
     groups = [[one, rerank] if rerank else [one] for one in asked.models]
-    eval_run.run("two_stage", asked, evaluate, groups, total=lambda of: len(of.pictures))
+    draw = None if plot is None else partial(_draw, plot, asked.quiet)
+    eval_run.run(
+        "two_stage", asked, evaluate, Needs(PAIRS, check=check), groups, total=lambda of: len(of.pictures), draw=draw
+    )
+
+
+def _check_plot(path: Path, asked: Asked) -> None:
+    if path.suffix.lower() != ".svg":
+        raise UsageError(f"--plot {path} ends in {path.suffix!r}: it is written as .svg")
+    if len(asked.models) > 1:
+        raise UsageError("--plot draws the depths of one model: pass one")
+    if asked.original:
+        raise UsageError("--plot draws several depths, the original's protocol has one: leave out one of the two")
+
+
+def _draw(path: Path, quiet: bool, queries: dict[str, Table]) -> None:
+    from tuwen.evaluate import sweep
+
+    sweep.write(path, queries["depths"])
+    console.note(f"-> {path}", quiet)
 
 
 def _depths(given: str, original: bool) -> list[int]:

@@ -10,7 +10,7 @@ import typer
 
 from tuwen.cli import eval_options, eval_run
 from tuwen.cli.eval_options import Asked
-from tuwen.cli.eval_run import Outcome, Watch
+from tuwen.cli.eval_run import Needs, Outcome, Watch
 
 if TYPE_CHECKING:
     from tuwen.data.dataset import Dataset
@@ -28,6 +28,8 @@ def command(
     """Answer questions about pictures, scored against people's answers / 视觉问答评测"""
     asked = replace(asked, answers=answers)
 
+    from tuwen.data.dataset import QUESTIONS
+
     def evaluate(models: list[Model], dataset: Dataset, watch: Watch) -> Outcome:
         from tuwen.evaluate import vqa
 
@@ -35,4 +37,4 @@ def command(
         scored = vqa.score(answered, asked.original)
         return Outcome(scored, lambda path: vqa.write_submission(path, answered))
 
-    eval_run.run("vqa", asked, evaluate)
+    eval_run.run("vqa", asked, evaluate, Needs(QUESTIONS, "answer"))

@@ -10,7 +10,7 @@ import typer
 
 from tuwen.cli import eval_options, eval_run, options
 from tuwen.cli.eval_options import Asked
-from tuwen.cli.eval_run import Outcome, Watch
+from tuwen.cli.eval_run import Needs, Outcome, Watch
 from tuwen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def command(
     settings = {"templates": _content(templates)} if templates != "auto" else {}
     settings |= {"language": language} if language else {}
     asked = replace(asked, settings=settings)
+    from tuwen.data.dataset import CLASSES
     from tuwen.data.options import Options
 
     given = eval_run.opened(asked, Options(pictures=asked.pictures, label_file=labels, original=asked.original))
@@ -63,7 +64,9 @@ def command(
 
         return Outcome(scored, submit_to, show if asked.original and scored.figures else None)
 
-    eval_run.run("zeroshot", asked, evaluate, given=given, total=lambda of: len(of.pictures))
+    eval_run.run(
+        "zeroshot", asked, evaluate, Needs(CLASSES, "classify"), given=given, total=lambda of: len(of.pictures)
+    )
 
 
 def _content(templates: str) -> str:

@@ -13,14 +13,14 @@ from typing import Any
 
 from tuwen.checkpoint import replacing
 from tuwen.data import karpathy, nlvr2, snli_ve, visual_genome, vqav2, web_captions
-from tuwen.data.answers import ANSWER_TO_LABEL, normalize, vocabulary, write_labels
+from tuwen.data.answers import ANSWER_TO_LABEL, LABEL_TO_ANSWER, normalize, vocabulary, write_labels
 from tuwen.data.arrow_rows import Groups, Plan, Target, targets_by, write_table
 from tuwen.data.arrow_table import Table, part_of, without_types, write_file
 from tuwen.data.dataset import Dataset, Text
 from tuwen.data.folder import Failure
 from tuwen.data.grouped import Counts
 from tuwen.data.json_items import items
-from tuwen.data.options import DEFAULT, Options, Writing
+from tuwen.data.options import DEFAULT, Options, Writing, stamp
 from tuwen.data.visual_genome_splits import coco_numbers, split_visual_genome
 from tuwen.errors import InputError, UsageError
 
@@ -84,8 +84,10 @@ class Job:
         self.seed, self.visual_genome = seed, visual_genome
         self.built = Built()
         self._note = target / f".build-{kind}.json"
-        self._about = {"kind": kind, "raw": str(raw.resolve()), "seed": seed, "pictures": str(options.pictures or "")}
-        self._about["jpeg"] = str(options.jpeg)
+        self._about: dict[str, Any] = {"kind": kind, "raw": str(raw.resolve()), "seed": seed}
+        self._about |= {"pictures": str(options.pictures or ""), "jpeg": str(options.jpeg)}
+        read = [raw, *([visual_genome or raw.parent / "vg"] if kind in ("vgqa", "vgqa-coco") else [])]
+        self._about["files"] = [stamp(folder.resolve(), self._is_ours) for folder in read]
         self._done: dict[str, Any] = self._read_note()
 
     def dataset(self, part: str, read: Callable[[], tuple[Dataset, Counts] | Dataset]) -> Dataset:
@@ -139,6 +141,12 @@ class Job:
         """InputError where a file is there already and may not be replaced."""
         if path.exists() and not self.writing.overwrite and path.name not in self._done:
             raise InputError(f"{path} is there already: choose another place, or pass --overwrite to replace it")
+
+    def _is_ours(self, path: Path) -> bool:
+        """Whether a tool makes this, where it writes into the folder that it reads."""
+        target = self.target.resolve()
+        made = path.suffix == ".arrow" or path.name in (ANSWER_TO_LABEL, LABEL_TO_ANSWER)
+        return path == target or (path.parent == target and made)
 
     def _read_note(self) -> dict[str, Any]:
         try:

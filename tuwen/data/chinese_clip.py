@@ -38,6 +38,7 @@ KINDS = (PAIRS,)
 
 IMAGES, TEXTS = "_imgs.tsv", "_texts.jsonl"
 FIRST = ("train", "valid", "test")  # the order in which splits are named
+BLOCK = 1 << 17  # bytes of lines that are parsed together: no more, so that what is made of them stays near
 FIELDS = itemgetter("text_id", "text", "image_ids")
 # Types of the fields and of ids: numbers, or texts as well.
 TEXT, LIST, NUMBER, ID = (frozenset(types) for types in ((str,), (list,), (int,), (int, str)))
@@ -169,19 +170,17 @@ class TextLines(Lines):
 
     def rows(self, start: int) -> Iterator[Row]:
         """The rows from place `start`, with numbers as ids; where it is `whole` and `numbered`, and so are pictures."""
-        name, left = self.path.name, len(self)
-        for first, _, block in blocks(self.path):
-            some = block[: max(left, 0)]
-            left -= len(block)
-            if first + len(some) <= start + 1:
+        for first, _, block in blocks(self.path, BLOCK):
+            if first > len(self):
+                return  # what follows are no texts
+            some = block[max(start + 1 - first, 0) : len(self) + 1 - first]
+            if not some:
                 continue
-            if start >= first:
-                first, some = start + 1, some[start + 1 - first :]
             columns = _columns(some)
             if columns is not None and columns.numbered():
                 yield from zip(columns.text_ids, columns.texts, columns.image_ids, strict=True)
                 continue
-            for number, line in enumerate(some, first):
+            for number, line in enumerate(some, max(first, start + 1)):
                 text = self._text(number, line)
                 yield int(text.id), text.text, tuple(map(int, text.image_ids))
 
@@ -210,7 +209,8 @@ def _columns(block: list[bytes]) -> _Columns | None:
         return None
     if not (ID.issuperset(map(type, columns.text_ids)) and TEXT.issuperset(map(type, columns.texts))):
         return None
-    return columns if LIST.issuperset(map(type, columns.image_ids)) and ID.issuperset(map(type, columns.named())) else None
+    lists = LIST.issuperset(map(type, columns.image_ids))
+    return columns if lists and ID.issuperset(map(type, columns.named())) else None
 
 
 def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where: str) -> tuple[Lines, list[str]]:
@@ -220,14 +220,14 @@ def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where:
     failure if all that it names are missing. None takes the ids as they come.
     """
     offsets, numbers, counts, keys, ids = array("q"), array("q"), array("q"), array("Q"), Ids()
-    for first, offset, block in blocks(path):
+    for first, offset, block in blocks(path, BLOCK):
         columns = _columns(block)
         if columns is not None:
             begins = accumulate(map(len, block), initial=offset)
             offsets.extend(islice(begins, len(block)))
             numbers.extend(range(first, first + len(block)))
             counts.extend(map(len, columns.image_ids))
-            keys.extend(_keys(columns.named()))
+            keys.extend(keys_of(columns.named()))
             ids.extend([str(id).encode() for id in columns.text_ids])
             continue
         for number, line in enumerate(block, first):
@@ -239,7 +239,7 @@ def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where:
                 offsets.append(offset)
                 numbers.append(number)
                 counts.append(len(row.image_ids))
-                keys.extend(_keys(row.image_ids))
+                keys.extend(keys_of(row.image_ids))
                 ids.add(str(row.text_id).encode())
             offset += len(line)
     notes = []
@@ -260,7 +260,7 @@ def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where:
     return TextLines(path, *good, _Parse(path.name, None if all_there else pictures), ids.all_numbers), notes
 
 
-def _keys(ids: Sequence[int | str]) -> Iterable[int]:
+def keys_of(ids: Sequence[int | str]) -> Iterable[int]:
     """`key_of` each id."""
     if ids and NUMBER.issuperset(map(type, ids)) and min(ids) >= 0 and max(ids) < NUMBERS_END:  # type: ignore
         return ids  # type: ignore[return-value]

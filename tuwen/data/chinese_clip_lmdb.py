@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import binascii
 import itertools
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, compress
+from operator import ne
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
+from tuwen.data.chinese_clip import keys_of
 from tuwen.data.chinese_clip_table import decoded
 from tuwen.data.dataset import PAIRS, Dataset, Text
 from tuwen.data.folder import Failure
-from tuwen.data.ids import Ids, key_of
+from tuwen.data.ids import Ids
 from tuwen.data.lmdb_building import COUNT, write_split
 from tuwen.data.lmdb_store import FILE, Handle, Pair, read_pair
 from tuwen.data.options import DEFAULT, Options, Writing
@@ -61,7 +65,7 @@ def open_dataset(path: Path, split: str = "", options: Options = DEFAULT) -> Dat
     failures: list[Failure] = []
     pictures, ids = open_pictures(folder / "imgs")
     texts, notes = _open_texts(folder / "pairs", ids, failures)
-    counted = _count(folder / "imgs", IMAGES)
+    counted = _count(Handle(folder / "imgs"), IMAGES)
     if counted != len(ids):
         notes.append(
             f"num_images is {counted}, there are {len(ids)} pictures: an id came twice in the tsv, or another "
@@ -70,10 +74,10 @@ def open_dataset(path: Path, split: str = "", options: Options = DEFAULT) -> Dat
     return Dataset(NAME, path, PAIRS, pictures, texts, split or folder.name, failures, notes=notes)
 
 
-def _count(folder: Path, key: bytes) -> int:
-    value = Handle(folder).store.get(key)
+def _count(handle: Handle, key: bytes) -> int:
+    value = handle.store.get(key)
     if value is None or not value.isdigit():
-        raise InputError(f"{folder} has no {key.decode()}: it was not built to its end, build it again")
+        raise InputError(f"{handle.folder} has no {key.decode()}: it was not built to its end, build it again")
     return int(value)
 
 
@@ -83,9 +87,9 @@ def _count(folder: Path, key: bytes) -> int:
 class StoredPictures(Mapping[str, bytes]):
     """Pictures of an LMDB by id."""
 
-    def __init__(self, folder: Path, ids: Ids) -> None:
+    def __init__(self, handle: Handle, ids: Ids) -> None:
         self.ids = ids
-        self._handle = Handle(folder)
+        self._handle = handle
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,10 +101,15 @@ class StoredPictures(Mapping[str, bytes]):
         return id in self.ids
 
     def __getitem__(self, id: str) -> bytes:
-        value = self._handle.store.get(id.encode())
-        if value is None or id == IMAGES.decode():
+        key = id.encode()
+        value = self._handle.store.get(key)
+        if value is None or key == IMAGES:
             raise KeyError(id)
-        return decoded(value, f"{self._handle.folder}, picture {id}")
+        try:
+            content = binascii.a2b_base64(value, strict_mode=True)
+        except ValueError:
+            content = b""
+        return content or decoded(value, f"{self._handle.folder}, picture {id}")
 
     def all_encoded(self, start: int = 0) -> Iterator[tuple[str, bytes]]:
         """(id, base64) of every picture from place `start`, in one go."""
@@ -114,10 +123,9 @@ def open_pictures(folder: Path) -> tuple[StoredPictures, Ids]:
     """The pictures of an imgs folder, and their ids."""
     handle = Handle(folder)
     ids = Ids()
-    for key, _ in handle.store.items(values=False):
-        if key != IMAGES:
-            ids.add(key)
-    return StoredPictures(folder, ids), ids
+    for keys in handle.store.all_keys():
+        ids.extend([key for key in keys if key != IMAGES])
+    return StoredPictures(handle, ids), ids
 
 
 # -- texts ------------------------------------------------------------------------------------------------------------
@@ -129,9 +137,9 @@ class PairTexts(Sequence[Text]):
     numbers: of the pairs that count; starts: the first of each text among them.
     """
 
-    def __init__(self, folder: Path, numbers: np.ndarray[Any, Any], starts: np.ndarray[Any, Any]) -> None:
-        self._handle = Handle(folder)
-        self._name = _name(folder)
+    def __init__(self, handle: Handle, numbers: np.ndarray[Any, Any], starts: np.ndarray[Any, Any]) -> None:
+        self._handle = handle
+        self._name = _name(handle.folder)
         self._numbers = array("q", numbers.astype(np.int64).tobytes())
         self._starts = array("q", np.append(starts, len(numbers)).astype(np.int64).tobytes())
 
@@ -153,29 +161,46 @@ class PairTexts(Sequence[Text]):
         start = self._starts[number]
         if self._starts[number + 1] - start > 1:
             return self._texts(number, number + 1)[0]
-        return self._one(self._numbers[start])
+        image_id, text_id, text = self.pair(start)
+        return Text(text_id, text, (image_id,), f"{self._name}:{self._numbers[start]}")
 
     def __iter__(self) -> Iterator[Text]:
         for first in range(0, len(self), READ_AT_ONCE):
             yield from self._texts(first, min(first + READ_AT_ONCE, len(self)))
 
-    def _one(self, number: int) -> Text:
-        value = self._handle.store.get(b"%d" % number)
+    def _changed(self) -> InputError:
+        return InputError(f"{self._handle.folder} has changed since it was opened")
+
+    def pair_count(self) -> int:
+        """Pairs that count."""
+        return len(self._numbers)
+
+    def pair(self, number: int) -> tuple[str, str, str]:
+        """(image id, text id, text) of one of them."""
+        value = self._handle.store.get(b"%d" % self._numbers[number])
         if value is None:
-            raise InputError(f"{self._handle.folder} has changed since it was opened")
+            raise self._changed()
         image_id, text_id, text = read_pair(value)
-        return Text(str(text_id), text, (str(image_id),), f"{self._name}:{number}")
+        return str(image_id), str(text_id), text
+
+    def pairs(self) -> Iterator[tuple[str, str, str]]:
+        """All of them."""
+        for first in range(0, len(self._numbers), READ_AT_ONCE):
+            for image_id, text_id, text in self._several(self._numbers[first : first + READ_AT_ONCE]):
+                yield str(image_id), str(text_id), text
+
+    def _several(self, numbers: Sequence[int]) -> list[Pair]:
+        values = self._handle.store.many([b"%d" % number for number in numbers])
+        try:
+            return list(map(read_pair, values))  # type: ignore[arg-type]
+        except (InputError, TypeError):  # of a value that is None
+            raise self._changed() from None
 
     def _texts(self, first: int, end: int) -> list[Text]:
         """The texts from one place to another."""
         ends = self._starts[first : end + 1].tolist()
-        numbers = self._numbers[ends[0] : ends[-1]].tolist()
-        keys = [b"%d" % number for number in numbers]
-        found = self._handle.store.many(keys)
-        try:
-            pairs = [read_pair(found[key]) for key in keys]
-        except (KeyError, InputError):
-            raise InputError(f"{self._handle.folder} has changed since it was opened") from None
+        numbers = self._numbers[ends[0] : ends[-1]]
+        pairs = self._several(numbers)
         texts = []
         for start, stop in itertools.pairwise(ends):
             own = pairs[start - ends[0] : stop - ends[0]]
@@ -189,49 +214,54 @@ def _name(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
 
 
-def _pairs(handle: Handle, numbers: Sequence[int]) -> Iterator[tuple[int, Pair | str]]:
-    """(number, pair) for each number, or what is wrong in place of the pair."""
-    for start in range(0, len(numbers), READ_AT_ONCE):
-        some = numbers[start : start + READ_AT_ONCE]
-        found = handle.store.many([b"%d" % number for number in some])
-        for number in some:
-            value = found.get(b"%d" % number)
+def _pairs(handle: Handle, first: int, end: int, wrong: dict[int, str]) -> tuple[array[int], list[Pair]]:
+    """Numbers and pairs from one number to another; what is wrong with the others ends in `wrong` by number."""
+    values = handle.store.many([b"%d" % number for number in range(first, end)])
+    numbers = array("q", range(first, end))
+    try:
+        return numbers, list(map(read_pair, values))  # type: ignore[arg-type]
+    except (InputError, TypeError):  # of a value that is None
+        numbers = array("q")
+    pairs = []
+    for number, value in enumerate(values, first):
+        try:
             if value is None:
-                yield number, "there is no pair of this number, though num_samples counts it"
-                continue
-            try:
-                yield number, read_pair(value)
-            except InputError as error:
-                yield number, str(error)
+                raise InputError("there is no pair of this number, though num_samples counts it")
+            pairs.append(read_pair(value))
+            numbers.append(number)
+        except InputError as error:
+            wrong[number] = str(error)
+    return numbers, pairs
 
 
 def _open_texts(folder: Path, pictures: Ids, failures: list[Failure]) -> tuple[PairTexts, list[str]]:
     """Look at every pair once."""
     handle, name = Handle(folder), _name(folder)
-    count = _count(folder, SAMPLES)
+    count = _count(handle, SAMPLES)
     numbers, starts, keys = array("q"), array("q"), array("Q")
-    last: tuple[Any, str] | None = None
-    for number, pair in _pairs(handle, range(count)):
-        if isinstance(pair, str):
-            failures.append(Failure(f"{name}:{number}", pair))
-            continue
-        if pair[1:] != last:
-            starts.append(len(numbers))
-            last = pair[1:]
-        numbers.append(number)
-        keys.append(key_of(str(pair[0]).encode()))
+    last: tuple[Any, ...] = ()
+    for first in range(0, count, READ_AT_ONCE):
+        wrong: dict[int, str] = {}
+        some, pairs = _pairs(handle, first, min(first + READ_AT_ONCE, count), wrong)
+        failures += [Failure(f"{name}:{number}", reason) for number, reason in wrong.items()]
+        said = [pair[1:] for pair in pairs]
+        starts.extend(compress(range(len(numbers), len(numbers) + len(said)), map(ne, said, chain([last], said))))
+        last = said[-1] if said else last
+        numbers.extend(some)
+        keys.extend(keys_of([pair[0] for pair in pairs]))
     there = pictures.has(np.array(keys, dtype=np.uint64))
     kept, begun = np.asarray(numbers, dtype=np.int64), np.asarray(starts, dtype=np.int64)
     for place in np.flatnonzero(~there).tolist():
-        pair = next(_pairs(handle, [numbers[place]]))[1]
-        failures.append(Failure(f"{name}:{numbers[place]}", f"its picture {pair[0]} is not in imgs"))
+        number = numbers[place]
+        image_id = _pairs(handle, number, number + 1, {})[1][0][0]
+        failures.append(Failure(f"{name}:{number}", f"its picture {image_id} is not in imgs"))
     if not there.all():
         before = np.concatenate([[0], np.cumsum(there)])  # of the pairs that stay
         begun = np.unique(before[begun][before[begun] < before[np.append(begun[1:], len(kept))]])
         kept = kept[there]
     stale = len(handle.store) - 1 - count
     notes = [f"{stale} pairs that an earlier build left are passed over, as in the original"] if stale > 0 else []
-    return PairTexts(folder, kept, begun), notes
+    return PairTexts(handle, kept, begun), notes
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------

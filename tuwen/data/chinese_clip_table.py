@@ -31,12 +31,16 @@ NEAR = 1 << 16  # bytes that are read rather than leapt over
 
 
 class TablePictures(Mapping[str, bytes]):
-    """Pictures of a tsv by id: where each begins is known, the rest is read when it is asked for."""
+    """Pictures of a tsv by id: where each begins is known, the rest is read when it is asked for.
 
-    def __init__(self, path: Path, ids: Ids, offsets: np.ndarray[Any, Any]) -> None:
+    plain: every line of the file is one of them, with nothing to strip.
+    """
+
+    def __init__(self, path: Path, ids: Ids, offsets: np.ndarray[Any, Any], plain: bool = False) -> None:
         self.path = path
         self.ids = ids
         self._offsets = offsets
+        self._plain = plain
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -64,6 +68,9 @@ class TablePictures(Mapping[str, bytes]):
 
     def all_encoded(self, start: int = 0) -> Iterator[tuple[str, bytes]]:
         """(id, base64) of every picture from place `start`, in the order of the file, in one go."""
+        if self._plain:
+            yield from self._every_line(start)
+            return
         at = -NEAR - 1
         try:
             with self.path.open("rb", buffering=BUFFER) as file:
@@ -79,6 +86,12 @@ class TablePictures(Mapping[str, bytes]):
                     yield id, line[before:-1] if plain else line[before:].strip()
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from None
+
+    def _every_line(self, start: int) -> Iterator[tuple[str, bytes]]:
+        for first, _, block in blocks(self.path, BLOCK):
+            for line in block[max(start + 1 - first, 0) :]:
+                tab = line.find(TAB)
+                yield line[:tab].decode(), line[tab + 1 : -1]
 
 
 def decoded(encoded: bytes, name: str) -> bytes:
@@ -117,8 +130,8 @@ def wrong_base64(encoded: bytes) -> str:
 
 def open_table(path: Path, failures: list[Failure]) -> TablePictures:
     """Look at every row of a tsv once, and keep where the base64 of each begins."""
-    ids, offsets, numbers = Ids(), array("q"), array("q")
-    for first, offset, block in blocks(path):
+    ids, offsets, numbers, plain = Ids(), array("q"), array("q"), True
+    for first, offset, block in blocks(path, BLOCK):
         tabs = _usual(block)
         if tabs is not None:
             ids.extend([line[:tab] for line, tab in zip(block, tabs, strict=True)])
@@ -126,6 +139,7 @@ def open_table(path: Path, failures: list[Failure]) -> TablePictures:
             offsets.extend(map(add, begins, tabs))
             numbers.extend(range(first, first + len(block)))
             continue
+        plain = False
         for number, line in enumerate(block, first):
             try:
                 id, start = _row(number, line)
@@ -136,7 +150,7 @@ def open_table(path: Path, failures: list[Failure]) -> TablePictures:
                 offsets.append(offset + start)
                 numbers.append(number)
             offset += len(line)
-    pictures = TablePictures(path, ids, np.asarray(offsets, dtype=np.int64))
+    pictures = TablePictures(path, ids, np.asarray(offsets, dtype=np.int64), plain)
     superseded = ids.repeated()
     if not superseded:
         return pictures
@@ -183,12 +197,12 @@ def _row(number: int, line: bytes) -> tuple[bytes, int]:
     return id, line.index(TAB) + 1
 
 
-def blocks(path: Path) -> Iterator[tuple[int, int, list[bytes]]]:
-    """(number of the first line from 1, its offset, lines) of a file, some megabytes at a time."""
+def blocks(path: Path, size: int) -> Iterator[tuple[int, int, list[bytes]]]:
+    """(number of the first line from 1, its offset, lines) of a file, so many bytes at a time or a little more."""
     number, offset = 1, 0
     try:
         with path.open("rb", buffering=BUFFER) as file:
-            while block := file.readlines(BLOCK):
+            while block := file.readlines(size):
                 yield number, offset, block
                 number += len(block)
                 offset += sum(map(len, block))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -68,23 +68,51 @@ class Dataset:
         return Samples(self)
 
 
+@runtime_checkable
+class Paired(Protocol):
+    """Texts without columns that lie pair by pair, so that no text needs to be put together for one of its pairs."""
+
+    def pair_count(self) -> int:
+        """How many pairs of a text and a picture there are."""
+
+    def pair(self, number: int) -> tuple[str, str, str]:
+        """(image id, text id, text) of one of them."""
+
+    def pairs(self) -> Iterator[tuple[str, str, str]]:
+        """All of them, in the order of the texts."""
+
+
 class Samples(ByNumber[Sample]):
     """Pairs of a dataset by number. Texts without a picture and pictures without a text are in no pair."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self._ends = array("q", accumulate(len(text.image_ids) for text in dataset.texts))
+        self._paired = dataset.texts if isinstance(dataset.texts, Paired) else None
+        counts = () if self._paired is not None else (len(text.image_ids) for text in dataset.texts)
+        self._ends = array("q", accumulate(counts))
+        if self._paired is not None:
+            self._count = self._paired.pair_count()
+        else:
+            self._count = self._ends[-1] if self._ends else 0
 
     def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
+        return self._count
 
     def at(self, number: int) -> Sample:
         """One pair, its picture opened."""
+        if self._paired is not None:
+            image_id, text_id, words = self._paired.pair(number)
+            return Sample(self.dataset.pictures[image_id], words, image_id, text_id, {})
         row = bisect_right(self._ends, number)
         text = self.dataset.texts[row]
         return self._sample(text, number - self._ends[row] + len(text.image_ids))
 
     def __iter__(self) -> Iterator[Sample]:
+        if self._paired is not None:
+            pictures = self.dataset.pictures
+            for image_id, text_id, words in self._paired.pairs():
+                yield Sample(pictures[image_id], words, image_id, text_id, {})
+            return
         for text in self.dataset.texts:
             for position in range(len(text.image_ids)):
                 yield self._sample(text, position)

@@ -45,11 +45,9 @@ class Ids:
         joined = b"".join(raws)
         self._ends.extend(islice(accumulate(map(len, raws), initial=len(self._letters)), 1, None))
         self._letters += joined
-        if joined.isdigit() and 0 < len(min(raws, key=len)) and len(max(raws, key=len)) < 19:
-            leading = b"\n0" in b"\n" + b"\n".join(raws)
-        else:
-            leading = True
-        self._keys.extend(map(key_of if leading else int, raws))
+        digits = joined.isdigit() and min(map(len, raws)) > 0 and max(map(len, raws)) < 19
+        plain = digits and b"\n0" not in b"\n" + b"\n".join(raws)
+        self._keys.extend(map(int if plain else key_of, raws))
         self._sorted = None
 
     @property

@@ -26,12 +26,12 @@ FOLDERS = {COCO: ("train2014", "val2014"), FLICKR: ("flickr30k-images", "flickr3
 
 def looks_like(path: Path) -> bool:
     """One of the two files, or a folder with one of them, or with karpathy/ that has one."""
-    return len(_files(path)) == 1
+    return len(files_at(path)) == 1
 
 
 def splits(path: Path) -> list[str]:
     """Those of the published files."""
-    files = _files(path)
+    files = files_at(path)
     return SPLITS[files[0].name] if files else []
 
 
@@ -50,7 +50,7 @@ def open_dataset(path: Path, split: str = "", options: Options = DEFAULT) -> Dat
 
 def read(path: Path, split: str = "", options: Options = DEFAULT) -> tuple[Dataset, Counts]:
     """The same, and how many pictures there are."""
-    files = _files(path)
+    files = files_at(path)
     if len(files) != 1:
         what = f"has both: name one of {COCO}, {FLICKR}" if files else f"is no {COCO} or {FLICKR}, and has none"
         raise InputError(f"{path} {what}")
@@ -81,7 +81,8 @@ def picture_folders(file: Path, options: Options = DEFAULT) -> list[Path]:
     return [first_folder([*named, *([options.pictures] if options.pictures else [])], f"the pictures of {file.name}")]
 
 
-def _files(path: Path) -> list[Path]:
+def files_at(path: Path) -> list[Path]:
+    """Every file of the two names: the path itself, or in the folder or its karpathy/."""
     if path.is_file():
         return [path] if path.name in SPLITS else []
     return [folder / name for folder in (path, path / "karpathy") for name in SPLITS if (folder / name).is_file()]

@@ -92,7 +92,8 @@ class GrowingStore:
         if note is None:
             return None
         if (self._part / FILE).exists():
-            return note if note.get("boot") == self._boot else None
+            known = self._last_transaction() in (note["transaction"] - 1, note["transaction"])
+            return note if known and note.get("boot") == self._boot else None
         return note if note["after"]["whole"] or note["transaction"] == 0 else None
 
     def _readable(self, path: Path) -> dict[str, Any] | None:

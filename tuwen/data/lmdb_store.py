@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-import struct
+import pickle
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,8 +19,9 @@ from tuwen.errors import InputError
 FILE = "data.mdb"
 BATCH = 4096
 BATCH_BYTES = 16 << 20
+PAGE = 4096
 # Pages that were read count as memory of the process until they are let go of.
-READ_BYTES = 64 << 20
+READ_BYTES = 256 << 20
 
 _OPEN: WeakValueDictionary[tuple[int, int], Store] = WeakValueDictionary()
 
@@ -57,28 +60,49 @@ class Store:
                     value: bytes | None = reading.get(key)
             except lmdb.Error as error:
                 raise self._damaged(error) from None
-            self._let_go(len(value or b""))
+            self._read += len(value or b"")
+            if self._read > READ_BYTES:
+                self._let_go(0)
         return value
 
-    def many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The values of those keys that are there."""
+    def many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key."""
         with self._lock:
             try:
                 with self._environment.begin() as reading:
-                    found = dict(reading.cursor().getmulti(keys))
+                    found: dict[bytes, bytes] = dict(reading.cursor().getmulti(keys))
             except lmdb.Error as error:
                 raise self._damaged(error) from None
             self._let_go(sum(map(len, found.values())))
-        return found
+        return list(map(found.get, keys))
 
-    def items(self, after: bytes | None = None, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
-        """(key, value) in the order of the keys, bytewise, those behind `after`; values=False: b"" for each."""
+    def all_keys(self) -> Iterator[list[bytes]]:
+        """All keys in order, bytewise, some thousands at a time."""
+        last = b""
+        while True:
+            with self._lock:
+                try:
+                    with self._environment.begin() as reading:
+                        cursor = reading.cursor()
+                        more = cursor.set_range(last) if last else cursor.first()
+                        found: list[bytes] = list(islice(cursor.iternext(values=False), BATCH + 1)) if more else []
+                except lmdb.Error as error:
+                    raise self._damaged(error) from None
+                self._let_go(PAGE * len(found))  # a page of each value is touched
+            found = found[1:] if last and found[:1] == [last] else found
+            if not found:
+                return
+            yield found
+            last = found[-1]
+
+    def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) in the order of the keys, bytewise, those behind `after`."""
         last = after
-        while batch := self._batch(last, values):
+        while batch := self._batch(last):
             yield from batch
             last = batch[-1][0]
 
-    def _batch(self, after: bytes | None, values: bool) -> list[tuple[bytes, bytes]]:
+    def _batch(self, after: bytes | None) -> list[tuple[bytes, bytes]]:
         found: list[tuple[bytes, bytes]] = []
         size = 0
         with self._lock:
@@ -89,9 +113,8 @@ class Store:
                     if there and after is not None and cursor.key() == after:
                         there = cursor.next()
                     while there and len(found) < BATCH and size < BATCH_BYTES:
-                        value = cursor.value() if values else b""
-                        found.append((cursor.key(), value))
-                        size += len(value)
+                        found.append(cursor.item())
+                        size += len(found[-1][1])
                         there = cursor.next()
             except lmdb.Error as error:
                 raise self._damaged(error) from None
@@ -127,59 +150,43 @@ class Handle:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._store: Store | None = None
 
-    @property
+    @cached_property
     def store(self) -> Store:
         """The environment, opened at first use."""
-        if self._store is None:
-            self._store = store(self.folder)
-        return self._store
+        return store(self.folder)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "_store": None}
+        return {"folder": self.folder}
 
 
 # -- pickled pairs ----------------------------------------------------------------------------------------------------
 
 Pair = tuple[int | str, int | str, str]
 _HEAD = b"\x80\x04\x95"  # protocol 4, and a frame
-_TAIL = b"\x87\x94."  # a tuple of three, remembered; the end
+_TAIL = b"\x94\x87\x94."  # the last text remembered; a tuple of three, remembered; the end
+_WIDTHS = {0x4B: 2, 0x4D: 3, 0x4A: 5}  # of numbers, with the sign before them: BININT1, BININT2, BININT
+_SHORT, _LONG = 0x8C, 0x58  # before a text: SHORT_BINUNICODE and a byte, BINUNICODE and four
 
 
 def read_pair(value: bytes) -> Pair:
     """(image_id, text_id, text) of a pickled tuple, without running anything in it; InputError where it is none."""
-    if value[:3] == _HEAD and value[-3:] == _TAIL:
+    if value[:3] == _HEAD and value[-4:] == _TAIL:
         try:
-            image_id, place = _item(value, 11)
-            text_id, place = _item(value, place)
-            text, place = _item(value, place)
-            if isinstance(text, str) and place == len(value) - 3:
-                return image_id, text_id, text
-        except (ValueError, IndexError, struct.error):
+            place = 11 + _WIDTHS[value[11]]
+            place += _WIDTHS[value[place]]
+            if value[place] == _SHORT:
+                end = place + 2 + value[place + 1]
+            elif value[place] == _LONG:
+                end = place + 5 + int.from_bytes(value[place + 1 : place + 5], "little")
+            else:
+                end = -1
+            if end == len(value) - 4:  # two numbers and a text are all that is in it
+                pair: Pair = pickle.loads(value)
+                return pair
+        except (KeyError, IndexError, ValueError, EOFError, pickle.UnpicklingError):
             pass  # another way to write the same, or damaged: the careful reader tells
     return _read_carefully(value)
-
-
-def _item(value: bytes, place: int) -> tuple[int | str, int]:
-    """The number or text at `place` as Python itself pickles it, and the place after it; ValueError for all else."""
-    code = value[place]
-    if code == 0x4B:  # BININT1
-        return value[place + 1], place + 2
-    if code == 0x4D:  # BININT2
-        return value[place + 1] | value[place + 2] << 8, place + 3
-    if code == 0x4A:  # BININT
-        return struct.unpack_from("<i", value, place + 1)[0], place + 5
-    if code == 0x8C:  # SHORT_BINUNICODE
-        start, size = place + 2, value[place + 1]
-    elif code == 0x58:  # BINUNICODE
-        start, size = place + 5, struct.unpack_from("<I", value, place + 1)[0]
-    else:
-        raise ValueError
-    end = start + size
-    if value[end] != 0x94:  # MEMOIZE
-        raise ValueError
-    return value[start:end].decode(), end + 1
 
 
 def _read_carefully(value: bytes) -> Pair:

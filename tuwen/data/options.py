@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuwen.data.folder import Failure
+from tuwen.data.folder import PICTURES, Failure
 from tuwen.data.growing import Growing
 from tuwen.errors import InputError, TuwenError, UsageError
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from tuwen.data.dataset import Dataset
 
 SKIP, FAIL = "skip", "fail"
+LOCK = "lock.mdb"  # of an LMDB, which changes with every reading
+DEPTH = 3  # folders below a dataset's own that are looked into for changed files, as in lmdb/valid/imgs
+ENTRIES = 100_000  # of folders that are looked at for that, the upper ones first
 
 
 @dataclass(frozen=True)
@@ -109,21 +115,54 @@ def content_of(picture: Any) -> bytes:
 
 def about(dataset: Dataset, options: Options = DEFAULT) -> dict[str, Any]:
     """What tells one conversion from another, for `Writing.growing`: the source, how large it is, and the options."""
-    path = dataset.path
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    stamps = [
-        [file.name, file.stat().st_size, file.stat().st_mtime_ns]
-        for file in files
-        if file.is_file() and not file.name.startswith(".")
-    ]
     return {
-        "source": str(path.resolve()),
+        "source": str(dataset.path.resolve()),
         "format": dataset.format,
         "split": dataset.split,
         "counts": [len(dataset.pictures), len(dataset.texts), len(dataset.failures)],
-        "files": stamps,
+        "files": stamp(dataset.path),
         "jpeg": options.jpeg,
         "shard_rows": options.shard_rows,
         "columns": dict(options.columns),
         "made": options.made,
     }
+
+
+def stamp(path: Path, left_out: Callable[[Path], bool] = lambda path: False) -> str:
+    """A digest of the names, sizes and times of a source's files: another one where one of them has changed.
+
+    Of a folder that is all in it and in three levels of folders below, the upper ones first, and pictures only at the
+    top; once that many entries have been seen (`ENTRIES`), no further folder is looked into. Hidden files and folders,
+    where unfinished work lies, do not count. left_out: whether a file or folder does not count either.
+    """
+    digest = hashlib.sha256()
+    for name in _names(path, left_out) if path.is_dir() else [""]:
+        with suppress(OSError):  # gone since
+            found = (path / name).stat()
+            digest.update(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _names(root: Path, left_out: Callable[[Path], bool]) -> Iterator[str]:
+    """Files that `stamp` looks at, from `root` on, in an order that hangs on names alone."""
+    folders, seen = [""], 0
+    for depth in range(DEPTH + 1):
+        below: list[str] = []
+        for folder in folders:
+            if seen > ENTRIES:
+                return
+            try:
+                with os.scandir(root / folder) as found:
+                    entries = sorted((entry.name, entry.is_dir()) for entry in found if entry.name[0] != ".")
+            except OSError:  # the dataset cannot read it either
+                continue
+            seen += len(entries)
+            for name, is_folder in entries:
+                picture = depth > 0 and not is_folder and Path(name).suffix.lower() in PICTURES
+                if picture or name == LOCK or left_out(root / folder / name):
+                    continue
+                if is_folder:
+                    below.append(f"{folder}{name}/")
+                else:
+                    yield folder + name
+        folders = below

@@ -161,11 +161,12 @@ def write(dataset: Dataset, target: Path, split: str, options: Options, writing:
         tables.append(pairs)
         for place, row in enumerate(numbers.rows(files.done - total, frozenset(lost)), files.done - total):
             files.write(texts, json_line(row))
+            _, words, _ = row
             full = False
             for id in dataset.texts[place].image_ids:
                 content = None if id in lost else writing.picture(dataset, id, options.jpeg)
                 if content is not None:
-                    full |= pairs.add([content, row.text, numbers.image(id)])
+                    full |= pairs.add([content, words, numbers.image(id)])
             if full:
                 pairs.flush()  # what else this text has
                 files.step(total + place + 1, lost=sorted(lost))

@@ -6,13 +6,19 @@ in a table whose column `image` names the picture of each query, pictures are dr
 of its queries (the cluster bootstrap, Davison and Hinkley 1997, section 3.8), else single queries. Tables are drawn
 apart from each other, each with a seed of its own, so that neither another table nor another figure changes what is
 drawn.
+
+Where all that is drawn has the same share of right answers, as at 0 and at 100 per cent, every draw is the same and
+tells nothing: a mean of zeros and ones then has Wilson's score interval instead (Wilson 1927), with as many trials as
+there are things to draw.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -25,6 +31,7 @@ Array = np.ndarray[Any, Any]
 RESAMPLES = 1000
 LEVEL = 0.95
 DRAWN_AT_ONCE = 4_000_000  # numbers of queries, 8 bytes each
+EQUAL = 1e-12  # shares that differ by less
 PICTURE = "image"  # the column whose queries are drawn together
 
 
@@ -48,10 +55,46 @@ def intervals(
     level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """figure -> (low, high), which hold `level` of the draws; for every figure that is made of queries."""
+    """figure -> (low, high), which hold `level` of the draws; for every figure that is made of queries.
+
+    Of the figures that `wilson` names, its intervals.
+    """
     _check(resamples, level)
     draws = drawn(queries, made, resamples, seed)
-    return {name: _between(values, level) for name, values in draws.items()}
+    return {name: _between(values, level) for name, values in draws.items()} | wilson(queries, made, level)
+
+
+def wilson(
+    queries: Mapping[str, Table], made: Mapping[str, Made], level: float = LEVEL
+) -> dict[str, tuple[float, float]]:
+    """figure -> (low, high), Wilson's score interval, of every mean of zeros and ones that all draws agree on.
+
+    Trials are pictures where pictures are drawn, else queries. A mean of such figures alone, of which all draws agree,
+    too, lies between the means of their ends, as if they were right and wrong together.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for name, how in made.items():
+        if how.of:
+            if all(part in found for part in how.of):
+                low, high = np.mean([found[part] for part in how.of], axis=0)
+                found[name] = (float(low), float(high))
+        elif how.how != "median":
+            values = _column(queries, how)
+            if np.isin(values, (0, 1)).all():
+                of = clusters(queries[how.table])
+                of = np.arange(len(values)) if of is None else of
+                shares = np.bincount(of, values) / np.bincount(of)
+                if np.ptp(shares) < EQUAL:
+                    found[name] = _wilson(float(values.mean()), len(shares), level)
+    return found
+
+
+def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = share + z * z / (2 * trials)
+    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    low, high = ((middle + side * half) / (1 + z * z / trials) for side in (-1, 1))
+    return (low if share > 0 else 0.0), (high if share < 1 else 1.0)
 
 
 def drawn(

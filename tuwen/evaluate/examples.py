@@ -157,7 +157,7 @@ def _cards(
     right: str,
     make: Callable[[Table, int], tuple[str, Sequence[str], Sequence[tuple[str, str, str]]]],
     sure: str = "probability",
-    title: tuple[str, str] = ("问题", "Queries"),
+    title: tuple[str, str] = ("问题", "Questions"),
     mark: Callable[[Table, int, Example], Example] = lambda _table, _row, example: example,
 ) -> list[Part]:
     """Cards of a table: those that are wrong and sure, and those that are right and sure.
@@ -246,14 +246,14 @@ def _nlvr2(queries: Mapping[str, Table], dataset: Dataset) -> list[Part]:
         lines.append(("正确", "right", str(table["label"][row])))
         return str(table["sentence"][row]), pictures, lines
 
-    return _cards(queries, "statements", "accuracy", make, sure="")
+    return _cards(queries, "statements", "accuracy", make, sure="", title=("陈述", "Statements"))
 
 
 def _snli_ve(queries: Mapping[str, Table], dataset: Dataset) -> list[Part]:
     def make(table: Table, row: int) -> tuple[str, Sequence[str], Sequence[tuple[str, str, str]]]:
         return str(table["hypothesis"][row]), [str(table["image"][row])], _said(table, row, "predicted", "label")
 
-    return _cards(queries, "hypotheses", "accuracy", make)
+    return _cards(queries, "hypotheses", "accuracy", make, title=("假设", "Hypotheses"))
 
 
 def _fill(queries: Mapping[str, Table], dataset: Dataset) -> list[Part]:
@@ -262,16 +262,17 @@ def _fill(queries: Mapping[str, Table], dataset: Dataset) -> list[Part]:
         lines = [("模型", "model", str(table["predicted"][row])), ("正确", "right", f"{table['word'][row]} ({chance})")]
         return str(table["masked"][row]), [str(table["image"][row])], lines
 
-    return _cards(queries, "words", "accuracy", make, sure="")
+    return _cards(queries, "words", "accuracy", make, sure="", title=("遮盖词", "Masked words"))
 
 
 def _ground(queries: Mapping[str, Table], dataset: Dataset) -> list[Part]:
     from tuwen.evaluate.ground import boxes_of
 
-    boxes = {text.id: boxes_of(text) or () for text in dataset.texts}
+    texts = {text.id: text for text in dataset.texts}
 
     def mark(table: Table, row: int, example: Example) -> Example:
-        around = tuple(tuple(float(edge) for edge in box[:4]) for box in boxes.get(str(table["id"][row]), ()))
+        boxes = boxes_of(texts[str(table["id"][row])]) or ()
+        around = tuple(tuple(float(edge) for edge in box[:4]) for box in boxes)
         return replace(example, point=(float(table["x"][row]), float(table["y"][row])), boxes=around)
 
     def make(table: Table, row: int) -> tuple[str, Sequence[str], Sequence[tuple[str, str, str]]]:
@@ -279,7 +280,7 @@ def _ground(queries: Mapping[str, Table], dataset: Dataset) -> list[Part]:
         lines.append(("框内份额", "share in the box", _percent(table["share"][row])))
         return str(table["text"][row]), [str(table["image"][row])], lines
 
-    return _cards(queries, "texts", "pointing", make, sure="share", mark=mark)
+    return _cards(queries, "texts", "pointing", make, sure="share", title=("定位", "Grounding"), mark=mark)
 
 
 def _match(queries: Mapping[str, Table], dataset: Dataset) -> list[Part]:

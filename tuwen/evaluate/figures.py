@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 NAMES = {
     "text_to_image": "t2i",
@@ -40,6 +40,40 @@ NAMES = {
     "share": "share",
     "chance": "chance",
 }
+CHINESE = {  # of the names that are words
+    "mean_per_class": "各类平均",
+    "accuracy": "准确率",
+    "accuracy_yes_no": "是/否",
+    "accuracy_number": "数字",
+    "accuracy_other": "其他",
+    "accuracy_entailment": "蕴含",
+    "accuracy_neutral": "中立",
+    "accuracy_contradiction": "矛盾",
+    "target_score": "目标得分",
+    "target_score_yes_no": "目标得分 是/否",
+    "target_score_number": "目标得分 数字",
+    "target_score_other": "目标得分 其他",
+    "accuracy_thing": "东西",
+    "accuracy_count": "数量",
+    "accuracy_background": "背景",
+    "accuracy_position": "位置",
+    "consistency": "一致率",
+    "pointing": "指点准确率",
+    "share": "得分占比",
+    "chance": "随机水平",
+}
+TASKS = {  # in Chinese and English
+    "retrieval": ("检索", "retrieval"),
+    "two_stage": ("两阶段检索", "two-stage retrieval"),
+    "zeroshot": ("零样本分类", "zero-shot classification"),
+    "vqa": ("视觉问答", "visual questions"),
+    "vcr": ("视觉常识推理", "visual commonsense"),
+    "nlvr2": ("图对陈述判断", "statements on two pictures"),
+    "snli_ve": ("视觉蕴含", "visual entailment"),
+    "fill": ("遮盖词填空", "masked words"),
+    "ground": ("定位", "grounding"),
+    "match": ("图文匹配", "matching"),
+}
 DIRECTIONS = ("text_to_image", "image_to_text")
 SIDES = ("t2i", "i2t")  # their short names
 # The figures that stand for a task in one line, those that it has.
@@ -66,6 +100,27 @@ FIRST = {
     "vqa": "accuracy",
     "ground": "pointing",
 }
+
+
+def task(name: str) -> tuple[str, str]:
+    """A task in Chinese and English, one that is not known by its own name."""
+    return TASKS.get(name, (name.replace("_", " "),) * 2)
+
+
+def of_set(set: str, split: str) -> str:
+    """A set and its split; once, where a file on its own is called as its split."""
+    return set if split in ("", set) else f"{set} {split}"
+
+
+def of_options(options: Mapping[str, object]) -> str:
+    """{"depth": [0, 16], "seed": 3} -> "depth 0 16, seed 3"."""
+    values = {name: value if isinstance(value, list | tuple) else [value] for name, value in options.items()}
+    return ", ".join(f"{name} {' '.join(map(str, some))}" for name, some in values.items())
+
+
+def chinese_title(name: str) -> str:
+    """As `title`, with Chinese words where it has words: "准确率"."""
+    return CHINESE.get(name) or title(name).replace(", depth ", "，深度 ")
 
 
 def title(name: str) -> str:

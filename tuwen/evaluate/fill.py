@@ -89,6 +89,19 @@ def masked(ids: Sequence[int], mask_id: int, keep: set[int], key: str, share: fl
     return Masked(changed, places, [ids[place] for place in places])
 
 
+def written(text: str, entry: str, number: int) -> str:
+    """A token for people. text: what it decodes to alone; entry: of the vocabulary, number: its id.
+
+    A space is shown as ␣; part of a letter as its entry; what has none as its number.
+    """
+    shown = text.strip()
+    if shown and "\N{REPLACEMENT CHARACTER}" not in shown:
+        return shown
+    if not entry:
+        return f"#{number}"
+    return entry if shown else "␣"
+
+
 def _chunk(
     model: Model,
     dataset: Dataset,
@@ -113,6 +126,8 @@ def _chunk(
         for ids, text in zip(model.processor.ids([text.text for text in texts]), texts, strict=True)
     ]
     place_of = {number: place for place, number in enumerate(numbers)}
+    entries = tokenizer.entries()
+    outside = {tokenizer.pad_id, tokenizer.start_id, tokenizer.end_id}  # which no person wrote
     state = state_of_ids(model, [caption.ids for caption in captions])
     ids = list(chunk)
     for picture, seen in image_states(model, Pictures(dataset.pictures, ids)):
@@ -125,12 +140,16 @@ def _chunk(
         if asked:
             fused = cast(Tensor, fuse(model, seen, state[asked], last="text").text)  # (n, T, D)
             for place, states in zip(asked, fused, strict=True):
-                name, shown = texts[place].id, tokenizer.decode(captions[place].ids)
-                yield from ((name, ids[picture], shown, *row) for row in _guesses(model, states, captions[place]))
+                name = texts[place].id
+                shown = tokenizer.decode([number for number in captions[place].ids if number not in outside]).strip()
+                for guess in _guesses(model, states, captions[place], entries):
+                    yield name, ids[picture], shown, *guess
 
 
 @torch.no_grad()
-def _guesses(model: Model, states: Tensor, caption: Masked) -> Iterator[tuple[str, str, float, bool, bool]]:
+def _guesses(
+    model: Model, states: Tensor, caption: Masked, entries: Sequence[str]
+) -> Iterator[tuple[str, str, float, bool, bool]]:
     """states (T, D) -> for each masked place: word, best guess, probability of the word, whether it is among the best
     one and the best five."""
     tokenizer = model.processor.tokenizer
@@ -138,5 +157,5 @@ def _guesses(model: Model, states: Tensor, caption: Masked) -> Iterator[tuple[st
     chances = logits.float().softmax(-1)[:, : tokenizer.vocabulary_size].cpu()
     best = chances.topk(min(SHOWN, chances.shape[1]), dim=-1).indices.tolist()
     for line, order, word in zip(chances, best, caption.wanted, strict=True):
-        said = [tokenizer.decode([number]).strip() for number in (word, order[0])]
+        said = [written(tokenizer.decode([number]), entries[number], number) for number in (word, order[0])]
         yield said[0], said[1], float(line[word]), order[0] == word, word in order

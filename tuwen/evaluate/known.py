@@ -14,7 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuwen.data import formats
+from tuwen.data import formats, karpathy
+from tuwen.data.dataset import CHOICES, CLASSES, ENTAILMENT, PAIRS, QUESTIONS, STATEMENTS
 from tuwen.data.options import DEFAULT, Options
 from tuwen.data.tags import is_tagged
 from tuwen.data.views import untagged
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     from tuwen.data.dataset import Dataset
 
 SETS = Path(__file__).parent / "sets"
+HOLDS = {  # what datasets of a kind hold, for people, and the command that takes them
+    PAIRS: ("captions", "retrieval"),
+    CLASSES: ("classes", "zeroshot"),
+    QUESTIONS: ("questions", "vqa"),
+    CHOICES: ("questions with choices", "vcr"),
+    STATEMENTS: ("statements about two pictures", "nlvr2"),
+    ENTAILMENT: ("hypotheses about pictures", "snli-ve"),
+}
 LOOKED_AT = 100  # texts, to tell whether their words carry parts of speech
 
 
@@ -151,23 +160,35 @@ def _open_known(known: Known, data: Path, split: str, form: str, options: Option
 
 
 def _place(known: Known, data: Path, form: str, wanted: str) -> tuple[Path, str]:
-    """(where the set lies, its format): the folder that was named, or one in it that goes by the set's name."""
+    """(where the set lies, its format): the folder that was named, or one in it that goes by the set's name.
+
+    Of a set that is called after a file of its own, that file: others may lie beside it.
+    """
     places = [data, *(data / name for name in dict.fromkeys([*known.folders, known.name]) if data.is_dir())]
+    others: list[str] = []
     for place in filter(Path.exists, places):
-        if form:
-            return place, form
-        for name in known.formats:
+        for name in [form] if form else known.formats:
+            if name == karpathy.NAME:
+                files = karpathy.files_at(place)
+                others += [str(file) for file in files if file.name not in known.files]
+                own = [file for file in files if file.name in known.files]
+                if own:
+                    return own[0], name
+                continue
+            if form:
+                return place, form
             try:
                 if formats.module(name).looks_like(place):
                     return place, name
             except ImportError:
                 continue
-        if not known.formats:
+        if not known.formats and not form:
             try:
                 return place, formats.recognise(place)
             except InputError:
                 continue
-    raise InputError(f"{data} is not {known.title}: {wanted}, in {' or '.join(known.formats) or 'any format'}")
+    found = f", found {', '.join(dict.fromkeys(others))}" if others else ""
+    raise InputError(f"{data} is not {known.title}: {wanted}, in {' or '.join(known.formats) or 'any format'}{found}")
 
 
 def _prepared(opened: Opened, strip_pos: bool, first: int | None) -> Opened:
@@ -245,6 +266,15 @@ def _hint(known: Known, split: str, name: str, found: int) -> str:
 def _missing(dataset: Dataset) -> list[str]:
     named = dict.fromkeys(one for text in dataset.texts for one in text.image_ids)
     return [one for one in named if one not in dataset.pictures]
+
+
+def labelled(dataset: Dataset) -> bool:
+    """Whether any of its texts says what is right."""
+    if dataset.kind in (PAIRS, CLASSES):
+        return any(text.image_ids for text in dataset.texts)
+    if dataset.kind == QUESTIONS:
+        return any(text.columns.get("answers") or text.columns.get("scores") for text in dataset.texts)
+    return any(text.columns.get("label") is not None for text in dataset.texts)
 
 
 def unlabelled(opened: Opened) -> str:

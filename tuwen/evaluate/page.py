@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from tuwen.checkpoint import replacing
 from tuwen.errors import InputError
-from tuwen.evaluate import confusion, examples, figures
+from tuwen.evaluate import chinese, confusion, examples, figures, sweep
 from tuwen.evaluate.examples import Example, Hit, Part
 from tuwen.evaluate.scored import Table
 from tuwen.processing.decode import decode
@@ -50,6 +50,9 @@ def page(run: Run, queries: Mapping[str, Table], dataset: Dataset) -> str:
     zh = f"{run.model} · {size[0]} 张图片，{size[1]} 条文本 · {run.seconds:.0f} 秒 · {run.finished[:10]}"
     en = f"{run.model} · {size[0]} pictures, {size[1]} texts · {run.seconds:.0f} s · {run.finished[:10]}"
     sections = [_figures(run), _notes(run)]
+    if "depths" in queries:
+        head = both("召回率与耗时", "Recall against time")
+        sections.append(f"<section><h2>{head}</h2>{sweep.html(queries['depths'])}</section>")
     if run.task == "zeroshot" and "pictures" in queries:
         table = confusion.html(queries["pictures"])
         if table:
@@ -60,11 +63,11 @@ def page(run: Run, queries: Mapping[str, Table], dataset: Dataset) -> str:
             sections.append(f"<section><h2>{head}</h2>{table}</section>")
     for part in examples.parts(run, queries, dataset):
         sections += _part(part, pictures)
-    told = f"{run.set} {run.split}".strip()
-    title = f"{told} · {run.task}"
-    return frame(
-        title, f"<h1>{escape(title)}</h1><p>{both(escape(zh), escape(en))}</p>", "\n".join(sections), _footer(run)
-    )
+    about, tasks = figures.of_set(run.set, run.split), figures.task(run.task)
+    titles = [f"{about} · {task}" for task in tasks]
+    options = f"<p>{escape(figures.of_options(run.options))}</p>" if run.options else ""
+    head = f"<h1>{both(*map(escape, titles))}</h1><p>{both(escape(zh), escape(en))}</p>{options}"
+    return frame(f"{about} · {' '.join(dict.fromkeys(tasks))}", head, "\n".join(sections), _footer(run))
 
 
 def frame(title: str, head: str, main: str, footer: str) -> str:
@@ -125,11 +128,12 @@ def _figure(run: Run, name: str) -> str:
         delta = f" Δ {change}" if run.reference["comparable"] else ""
         below = f'<small class="published">{both("已发表", "published")} {value}{delta}</small>'
     value = figures.written(name, run.figures[name])
-    return f"<div><dt>{escape(figures.title(name))}</dt><dd>{value}{half}{below}</dd></div>"
+    title = both(escape(figures.chinese_title(name)), escape(figures.title(name)))
+    return f"<div><dt>{title}</dt><dd>{value}{half}{below}</dd></div>"
 
 
 def _notes(run: Run) -> str:
-    said = [escape(note) for note in run.notes]
+    said = [both(escape(chinese.note(note)), escape(note)) for note in run.notes]
     if run.failed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in run.failures[:3])
         said.append(f"{both(f'{run.failed} 行不可用', f'{run.failed} rows could not be used')}: {escape(reasons)}")
@@ -139,8 +143,11 @@ def _notes(run: Run) -> str:
 def _footer(run: Run) -> str:
     versions = run.environment.get("versions", {})
     machine = f"tuwen {versions.get('tuwen')}, torch {versions.get('torch')}, {run.environment.get('processor')}"
-    zh = "百分数；± 是自助抽样 95% 区间的一半（同一图片的查询一起抽取）。"
-    en = "Per cent; ± is half of the 95 % interval of the bootstrap over queries, those about one picture together."
+    zh = "百分数；± 是自助抽样 95% 区间的一半（同一图片的查询一起抽取；在 0 和 100 处为 Wilson 区间）。"
+    en = (
+        "Per cent; ± is half of the 95 % interval of the bootstrap over queries, those about one picture together; at 0 "
+        "and 100 Wilson's."
+    )
     return both(f"{zh}{escape(machine)}", f"{en} {escape(machine)}")
 
 
@@ -248,14 +255,17 @@ def tables_page(found: Sequence[Grid], folder: Path | None = None) -> str:
     sections = []
     for grid in table.with_overview(found):
         links = [_link(run, folder) if not grid.heads else None for run in grid.runs]
-        notes = f"<p><small>{escape('; '.join(grid.notes))}</small></p>"
-        sections.append(
-            f"<section><h2>{escape(grid.title)}</h2>{_bars(grid)}{table.html_table(grid, links)}{notes}</section>"
-        )
+        zh = "；".join(chinese.note(note) for note in grid.notes)
+        notes = f'<p class="said"><small>{both(escape(zh), escape("; ".join(grid.notes)))}</small></p>'
+        head = both(escape(grid.chinese_title), escape(grid.title))
+        sections.append(f"<section><h2>{head}</h2>{_bars(grid)}{table.html_table(grid, links)}{notes}</section>")
     head = f"<h1>{both('评测结果', 'Results')}</h1>"
-    zh = f"百分数（名次除外）；± 是 95% 自助区间的一半；粗体最好；{table.MARK}：显著差于最好者，p &lt; {table.WORSE}"
+    legend = (
+        "百分数（名次除外）；± 是 95% 自助区间（在 0 和 100 处为 Wilson 区间）的一半；粗体最好；"
+        f"{table.MARK}：显著差于最好者，p &lt; {table.WORSE}"
+    )
     en = table.LEGEND.replace("**Bold**", "Bold").replace("<", "&lt;")
-    return frame("results", head, "\n".join(sections), both(zh, en))
+    return frame("评测结果 results", head, "\n".join(sections), both(legend, en))
 
 
 def _bars(grid: Grid) -> str:
@@ -268,7 +278,8 @@ def _bars(grid: Grid) -> str:
         if not figures.is_rank(name):
             cells = [row[column] for row in grid.rows]
             rows = "".join(_bar(model, name, cell) for model, cell in zip(grid.models, cells, strict=True) if cell)
-            parts.append(f'<span class="of">{escape(grid.titles()[column])}</span>{rows}')
+            of = both(escape(grid.chinese_titles()[column]), escape(grid.titles()[column]))
+            parts.append(f'<span class="of">{of}</span>{rows}')
     return f'<div class="bars">{"".join(parts)}</div>'
 
 

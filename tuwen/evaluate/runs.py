@@ -35,8 +35,9 @@ class Run:
     task: as of Scored; set, split: names for people; models: what was evaluated, one entry each (name, family,
     fingerprint, parameters, ...); data: format, kind, path, counts, fingerprint; options: what was asked for beyond the
     defaults; figures, made, notes: as of Scored; intervals: figure -> [low, high], of `level`; reference: what was
-    published for this model and set, if anything; bootstrap: how these intervals were drawn, and from how many pictures
-    in tables where several queries are about one; tables: name -> its file beside the run's.
+    published for this model and set, if anything; bootstrap: how these intervals were drawn, from how many pictures in
+    tables where several queries are about one, and as "wilson" the figures whose interval is Wilson's, since all draws
+    agree; tables: name -> its file beside the run's.
     """
 
     task: str
@@ -109,7 +110,13 @@ def run_of(
         failures=[list(one) for one in failures[:SHOWN_FAILURES]],
         failed=len(failures),
         reference=dict(reference) if reference else None,
-        bootstrap={"resamples": resamples, "level": bootstrap.LEVEL, "seed": seed, "pictures": _drawn(scored)},
+        bootstrap={
+            "resamples": resamples,
+            "level": bootstrap.LEVEL,
+            "seed": seed,
+            "pictures": _drawn(scored),
+            "wilson": list(bootstrap.wilson(scored.queries, scored.made)),
+        },
         environment=environment(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -22,7 +24,8 @@ MARK = "†"
 FORMATS = (".md", ".tex", ".csv", ".html")
 LEGEND = (
     f"Per cent, but for ranks; ± is half of the 95 % interval of the bootstrap over queries, those about one picture "
-    f"together. **Bold**: the best. {MARK}: worse than the best, p < {WORSE} (paired bootstrap, each figure by itself)."
+    f"together; at 0 and 100 Wilson's. **Bold**: the best. {MARK}: worse than the best, p < {WORSE} (paired bootstrap, "
+    "each figure by itself)."
 )
 
 
@@ -50,21 +53,40 @@ class Cell:
 class Grid:
     """Runs of one task on one set: figures across, a row of cells for each model, None where it has no such figure.
 
-    runs: of each row; heads: of the columns, where these are not the titles of the figures.
+    about: set and split; options: what else tells it from others, in words; runs: of each row; heads: of the columns in
+    Chinese and English, where these are not the titles of the figures, as in the overview.
     """
 
-    title: str
+    about: str
     task: str
+    options: str
     figures: list[str]
     models: list[str]
     rows: list[list[Cell | None]]
     runs: list[Run]
     notes: list[str] = field(default_factory=list)
-    heads: list[str] = field(default_factory=list)
+    heads: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """Above the table."""
+        return "overview" if self.heads else self._named(named.task(self.task)[1])
+
+    @property
+    def chinese_title(self) -> str:
+        """The same in Chinese."""
+        return "总览" if self.heads else self._named(named.task(self.task)[0])
+
+    def _named(self, task: str) -> str:
+        return f"{self.about} · {task}" + (f" ({self.options})" if self.options else "")
 
     def titles(self) -> list[str]:
         """The headings of the columns."""
-        return self.heads or [named.title(name) for name in self.figures]
+        return [en for _, en in self.heads] or [named.title(name) for name in self.figures]
+
+    def chinese_titles(self) -> list[str]:
+        """The same in Chinese."""
+        return [zh for zh, _ in self.heads] or [named.chinese_title(name) for name in self.figures]
 
 
 def grids(found: Iterable[Run], every: bool = False, resamples: int = 1000, seed: int = 0) -> list[Grid]:
@@ -73,16 +95,23 @@ def grids(found: Iterable[Run], every: bool = False, resamples: int = 1000, seed
     every: all figures, not only those that stand for the task. Of a model with several runs on the same data the last
     counts. resamples: of the paired bootstrap, 0 for none.
     """
-    groups: dict[tuple[str, ...], dict[str, Run]] = {}
+    groups: dict[tuple[str, str, str, str], dict[str, Run]] = {}
     all_of_them = list(found)
     names = dict(zip((run.identity for run in all_of_them), runs.labels(all_of_them), strict=True))
     for run in all_of_them:
-        told = ", ".join(f"{name} {value}" for name, value in run.options.items())
-        key = (f"{run.set} {run.split}".strip(), run.task, told, run.data["fingerprint"])
-        same = groups.setdefault(key, {})
+        told = named.of_options(run.options)
+        of_one = (named.of_set(run.set, run.split), run.task, told, run.data["fingerprint"])
+        same = groups.setdefault(of_one, {})
         if run.identity not in same or same[run.identity].finished <= run.finished:
             same[run.identity] = run
-    return [_grid(key, list(same.values()), names, every, resamples, seed) for key, same in sorted(groups.items())]
+    named_alike = Counter(key[:3] for key in groups)
+    found_grids = []
+    for key, same in sorted(groups.items()):
+        about, task, told, data = key
+        if named_alike[key[:3]] > 1:
+            told = ", ".join(filter(None, (told, f"data {data[:6]}")))
+        found_grids.append(_grid((about, task, told), list(same.values()), names, every, resamples, seed))
+    return found_grids
 
 
 def _grid(
@@ -97,11 +126,13 @@ def _grid(
     best = {name: _best(name, group) if len(group) > 1 and named.is_merit(name) else None for name in names}
     notes: list[str] = []
     against = _against(group, best, resamples, seed, notes)
-    rows = [[_cell(run, name, run is best[name], against.get((id(run), name))) for name in names] for run in group]
+    rows = [
+        [_cell(run, name, _as_good(run, name, best[name]), against.get((id(run), name))) for name in names]
+        for run in group
+    ]
     counts = group[0].data["counts"]
-    title = f"{key[0]} · {task}" + (f" ({key[2]})" if key[2] else "")
     notes.insert(0, f"{counts['pictures']:,} pictures, {counts['texts']:,} texts")
-    return Grid(title, task, names, [labels[run.identity] for run in group], rows, group, notes)
+    return Grid(key[0], task, key[2], names, [labels[run.identity] for run in group], rows, group, notes)
 
 
 def _best(name: str, group: Sequence[Run]) -> Run | None:
@@ -110,6 +141,13 @@ def _best(name: str, group: Sequence[Run]) -> Run | None:
         if name in run.figures and (best is None or named.better(name, run.figures[name], best.figures[name])):
             best = run
     return best
+
+
+def _as_good(run: Run, name: str, best: Run | None) -> bool:
+    """Whether a run is the best, or one of several."""
+    if best is None or name not in run.figures:
+        return False
+    return run is best or math.isclose(run.figures[name], best.figures[name], rel_tol=1e-9)
 
 
 def _cell(run: Run, name: str, best: bool, against: Difference | None) -> Cell | None:
@@ -150,8 +188,25 @@ def with_overview(found: Sequence[Grid]) -> list[Grid]:
     models = list(dict.fromkeys(model for grid in found for model in grid.models))
     rows = [[_of(grid, model, name) for grid, name in zip(found, names, strict=True)] for model in models]
     runs_of = [next(grid.runs[grid.models.index(model)] for grid in found if model in grid.models) for model in models]
-    heads = [f"{grid.title.partition(' · ')[0]} {named.title(name)}" for grid, name in zip(found, names, strict=True)]
-    return [Grid("overview", "", names, models, rows, runs_of, ["the first figure of each"], heads), *found]
+    heads = list(zip(_heads(found, names, 0), _heads(found, names, 1), strict=True))
+    return [Grid("", "", "", names, models, rows, runs_of, ["the first figure of each"], heads), *found]
+
+
+def _heads(found: Sequence[Grid], names: Sequence[str], language: int) -> list[str]:
+    """Set and figure of each, with the task and then the options where several would be called the same.
+
+    language: 0 for Chinese, 1 for English.
+    """
+    title = (named.chinese_title, named.title)[language]
+    heads = [f"{grid.about} {title(name)}" for grid, name in zip(found, names, strict=True)]
+    for more in ([named.task(grid.task)[language] for grid in found], [grid.options for grid in found]):
+        of: dict[str, set[str]] = {}
+        for head, one in zip(heads, more, strict=True):
+            of.setdefault(head, set()).add(one)
+        heads = [
+            f"{head} ({one})" if one and len(of[head]) > 1 else head for head, one in zip(heads, more, strict=True)
+        ]
+    return heads
 
 
 def _of(grid: Grid, model: str, name: str) -> Cell | None:
@@ -268,7 +323,10 @@ def html(found: Sequence[Grid], folder: Path | None = None) -> str:
 
 def html_table(grid: Grid, links: Sequence[str | None]) -> str:
     """One grid. links: of the model in each row."""
-    heads = "".join(f"<th>{escape(title)}</th>" for title in grid.titles())
+    from tuwen.evaluate.page import both
+
+    titles = zip(grid.chinese_titles(), grid.titles(), strict=True)
+    heads = "".join(f"<th>{both(escape(zh), escape(en))}</th>" for zh, en in titles)
     rows = []
     for model, cells, link in zip(grid.models, grid.rows, links, strict=True):
         name = f'<a href="{link}">{escape(model)}</a>' if link else escape(model)
@@ -278,7 +336,8 @@ def html_table(grid: Grid, links: Sequence[str | None]) -> str:
             for figure, cell in zip(grid.figures, cells, strict=True)
         )
         rows.append(f"<tr><th>{name}</th>{values}</tr>")
-    return f'<div class="wide"><table><tr><th></th>{heads}</tr>{"".join(rows)}</table></div>'
+    inside = f'<table class="across-models"><tr><th></th>{heads}</tr>{"".join(rows)}</table>'
+    return f'<div class="wide" tabindex="0">{inside}</div>'
 
 
 _WRITE: dict[str, Callable[[Sequence[Grid]], str]] = {".md": markdown, ".tex": latex, ".csv": table, ".html": html}

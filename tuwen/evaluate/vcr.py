@@ -69,23 +69,29 @@ def predict(
     """
     if dataset.kind != CHOICES:
         raise UsageError(f"choosing needs choices, {dataset.path} holds {dataset.kind}")
-    by_task: dict[str, Model] = {}
-    for model in models:
-        model.need("choose")
-        task: str = model.module.config.choose  # type: ignore[union-attr, assignment]
-        if task in by_task:
-            raise UsageError(f"two models choose {task}: pass one for {ANSWERS}, or one for {REASONS}, or one for each")
-        by_task[task] = model
-    names = dict.fromkeys(by_task)
-    shared: dict[str, Any] = {task: Names() for task in by_task} if original else names
+    chosen_by = by_task(models)
+    names = dict.fromkeys(chosen_by)
+    shared: dict[str, Any] = {task: Names() for task in chosen_by} if original else names
     chosen = Chosen(dataset)
     for image_id, numbers in _rounds(dataset, original, on_error):
-        _of_one_picture(by_task, chosen, image_id, numbers, mapping, shared, every, on_error)
+        _of_one_picture(chosen_by, chosen, image_id, numbers, mapping, shared, every, on_error)
         if advance is not None:
             advance(len(numbers))
     if not chosen.answers and not chosen.reasons:
         raise InputError(f"nothing could be chosen for the {len(dataset.texts)} questions of {dataset.path}")
     return chosen
+
+
+def by_task(models: Sequence[Model]) -> dict[str, Model]:
+    """Models by what they choose. UnsupportedTask for one that chooses nothing, UsageError for two of the same."""
+    found: dict[str, Model] = {}
+    for model in models:
+        model.need("choose")
+        task: str = model.module.config.choose  # type: ignore[union-attr, assignment]
+        if task in found:
+            raise UsageError(f"two models choose {task}: pass one for {ANSWERS}, or one for {REASONS}, or one for each")
+        found[task] = model
+    return found
 
 
 def _rounds(dataset: Dataset, in_order: bool, on_error: OnError | None) -> Iterator[tuple[str, list[int]]]:
@@ -235,6 +241,21 @@ def write_submission(path: Path, chosen: Chosen) -> None:
     write_text(path, [submission(chosen)])
 
 
+def check_choices(dataset: Dataset) -> None:
+    """InputError for a question that has not as many choices as the judges want."""
+    for text in dataset.texts:
+        counts = {len(text.columns.get(what) or ()) for what in ("answers", "reasons")}
+        if counts != {CHOICES_EACH}:
+            raise _lacking(text)
+
+
+def _lacking(text: Text) -> InputError:
+    return InputError(
+        f"the question {text.id} lacks choices: the file needs {CHOICES_EACH} answers and as many reasons for each, "
+        "from one model that chooses answers and one that chooses reasons"
+    )
+
+
 def submission(chosen: Chosen) -> str:
     """The same as text (CSV)."""
     groups = ["answer", *(f"rationale_conditioned_on_a{number}" for number in range(CHOICES_EACH))]
@@ -245,9 +266,6 @@ def submission(chosen: Chosen) -> str:
         parts = [chosen.answers.get(number), *(chosen.reasons.get((number, answer)) for answer in range(CHOICES_EACH))]
         lengths = [0 if part is None else len(part) for part in parts]
         if lengths != [CHOICES_EACH] * len(groups):
-            raise InputError(
-                f"the question {text.id} lacks choices: the file needs {CHOICES_EACH} answers and as many reasons for "
-                "each, from one model that chooses answers and one that chooses reasons"
-            )
+            raise _lacking(text)
         table.writerow([text.id, *(chance for part in parts if part is not None for chance in part.tolist())])
     return file.getvalue()

@@ -22,6 +22,13 @@ OUTPUTS = {ERNIE: ernie_outputs, BRIVL: brivl_outputs}
 Answers = dict[Any, list[Any]]  # of each query, ids as they stand in files
 
 
+def check(protocol: str) -> None:
+    """UsageError for a protocol without files."""
+    if protocol not in (*BY_TEN, *OUTPUTS):
+        some = ", ".join((*BY_TEN, *OUTPUTS))
+        raise UsageError(f"--format original: the protocol {protocol} has no files, name one that has: {some}")
+
+
 def write_files(
     folder: Path, protocol: str, image: Features, text: Features, dataset: Dataset
 ) -> tuple[list[Path], list[str]]:
@@ -32,11 +39,10 @@ def write_files(
 
     UsageError for a protocol without files.
     """
+    check(protocol)
     folder.mkdir(parents=True, exist_ok=True)
     if protocol in BY_TEN:
         return _by_ten(folder, protocol, image, text, dataset)
-    if protocol not in OUTPUTS:
-        raise UsageError(f"the protocol {protocol} has no files: leave out --format original")
     rows, outputs = rows_of(image, text, dataset), OUTPUTS[protocol]
     paths = [folder / name for name in outputs.FILES]
     with ExitStack() as stack:
