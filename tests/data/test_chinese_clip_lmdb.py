@@ -181,7 +181,9 @@ def test_bad_entries_are_named_and_the_others_count(built: Path) -> None:
 def test_samples_are_the_pairs_of_texts_and_pictures(built: Path) -> None:
     put(built / "pairs", **{"3": None, "5": pickle.dumps(("7", "a", "two texts for ids"), 4)})
     dataset = formats.open_dataset(built)
-    expected = [(dataset.pictures[id], text.text, id, text.id, {}) for text in dataset.texts for id in text.image_ids]
+    expected: list[Any] = [
+        (dataset.pictures[id], text.text, id, text.id, {}) for text in dataset.texts for id in text.image_ids
+    ]
     samples = dataset.samples()
     for found in ([samples[number] for number in range(len(samples))], [*samples]):
         assert [(one.image, one.text, one.image_id, one.text_id, one.columns) for one in found] == expected

@@ -38,7 +38,8 @@ KINDS = (PAIRS,)
 
 IMAGES, TEXTS = "_imgs.tsv", "_texts.jsonl"
 FIRST = ("train", "valid", "test")  # the order in which splits are named
-BLOCK = 1 << 17  # bytes of lines that are parsed together: no more, so that what is made of them stays near
+# Bytes of lines that are parsed together: so few that Python does not look through its whole memory for what can go.
+BLOCK = 1 << 14
 FIELDS = itemgetter("text_id", "text", "image_ids")
 # Types of the fields and of ids: numbers, or texts as well.
 TEXT, LIST, NUMBER, ID = (frozenset(types) for types in ((str,), (list,), (int,), (int, str)))

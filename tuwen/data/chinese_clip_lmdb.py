@@ -29,7 +29,7 @@ KINDS = (PAIRS,)
 
 IMAGES, SAMPLES = COUNT["imgs"], COUNT["pairs"]
 FIRST = ("train", "valid", "test")
-READ_AT_ONCE = 4096  # pairs
+READ_AT_ONCE = 256  # pairs; so few that Python does not look through its whole memory for what can go
 
 
 def looks_like(path: Path) -> bool:

@@ -130,32 +130,34 @@ class GrowingStore:
         """Write the rows from `done` on, and their number."""
         if self._whole:
             return
-        batch: list[tuple[bytes, bytes]] = []
+        keys: list[bytes] = []
+        values: list[bytes] = []
         passed, size, written = 0, 0, self.written
         most_rows, most_bytes = BATCH_ROWS, BATCH_BYTES
         for row in rows:
             passed += 1
             if row is not None:
                 key, value = row
-                batch.append((b"%d" % written if key is None else key, value))
+                keys.append(b"%d" % written if key is None else key)
+                values.append(value)
                 size += len(value)
                 written += 1
             if passed >= most_rows or size >= most_bytes:
-                self._commit(batch, passed, size)
-                batch, passed, size = [], 0, 0
-        self._commit(batch, passed, size, whole=True)
+                self._commit(keys, values, passed, size)
+                keys, values, passed, size = [], [], 0, 0
+        self._commit(keys, values, passed, size, whole=True)
 
-    def _commit(self, batch: list[tuple[bytes, bytes]], passed: int, size: int, whole: bool = False) -> None:
+    def _commit(self, keys: list[bytes], values: list[bytes], passed: int, size: int, whole: bool = False) -> None:
         self.done += passed
-        self.state["written"] = self.written + len(batch)
+        self.state["written"] = self.written + len(keys)
         self._whole = whole
         # A row may touch a page of its own, and half the pages may be new ones after a split; the rest is to be safe.
-        room = 2 * size + 4 * PAGE * len(batch) + (8 << 20)
+        room = 2 * size + 4 * PAGE * len(keys) + (8 << 20)
         try:
             with self._opened(room) as environment:
                 self._write_note(environment.info()["last_txnid"] + 1)
                 with environment.begin(write=True) as writing:
-                    writing.cursor().putmulti(batch)
+                    writing.cursor().putmulti(zip(keys, values, strict=True))
                     if whole:
                         writing.put(self._counted, b"%d" % self.written)
         except (OSError, lmdb.Error) as error:

@@ -17,7 +17,8 @@ import lmdb
 from tuwen.errors import InputError
 
 FILE = "data.mdb"
-BATCH = 4096
+BATCH = 512  # keys and values; so few that Python does not look through its whole memory for what can go
+KEYS = 4096
 BATCH_BYTES = 16 << 20
 PAGE = 4096
 # Pages that were read count as memory of the process until they are let go of.
@@ -85,7 +86,7 @@ class Store:
                     with self._environment.begin() as reading:
                         cursor = reading.cursor()
                         more = cursor.set_range(last) if last else cursor.first()
-                        found: list[bytes] = list(islice(cursor.iternext(values=False), BATCH + 1)) if more else []
+                        found: list[bytes] = list(islice(cursor.iternext(values=False), KEYS + 1)) if more else []
                 except lmdb.Error as error:
                     raise self._damaged(error) from None
                 self._let_go(PAGE * len(found))  # a page of each value is touched

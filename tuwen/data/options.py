@@ -72,7 +72,7 @@ class Writing:
     def fail(self, name: str, reason: str) -> None:
         """A row that cannot be written. name: "FILE:LINE" or the id of a picture. InputError under on_error "fail"."""
         if self.on_error == FAIL:
-            raise InputError(reason if name in reason else f"{name}: {reason}")
+            raise InputError(reason if f"{name}:" in reason else f"{name}: {reason}")
         self.failures.append(Failure(name, reason))
 
     def picture(self, dataset: Dataset, image_id: str, jpeg: int = 0) -> bytes | None:

@@ -145,8 +145,8 @@ def _footer(run: Run) -> str:
     machine = f"tuwen {versions.get('tuwen')}, torch {versions.get('torch')}, {run.environment.get('processor')}"
     zh = "百分数；± 是自助抽样 95% 区间的一半（同一图片的查询一起抽取；在 0 和 100 处为 Wilson 区间）。"
     en = (
-        "Per cent; ± is half of the 95 % interval of the bootstrap over queries, those about one picture together; at 0 "
-        "and 100 Wilson's."
+        "Per cent; ± is half of the 95 % interval of the bootstrap over queries, those about one picture together; at "
+        "0 and 100 Wilson's."
     )
     return both(f"{zh}{escape(machine)}", f"{en} {escape(machine)}")
 
