@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -174,20 +173,25 @@ def read_pair(value: bytes) -> Pair:
     """(image_id, text_id, text) of a pickled tuple, without running anything in it; InputError where it is none."""
     if value[:3] == _HEAD and value[-4:] == _TAIL:
         try:
-            place = 11 + _WIDTHS[value[11]]
-            place += _WIDTHS[value[place]]
-            if value[place] == _SHORT:
-                end = place + 2 + value[place + 1]
-            elif value[place] == _LONG:
-                end = place + 5 + int.from_bytes(value[place + 1 : place + 5], "little")
+            # Two numbers and a text, and nothing else, at the places where Python writes them: no pickle is run.
+            second = 11 + _WIDTHS[value[11]]
+            start = second + _WIDTHS[value[second]]
+            if value[start] == _SHORT:
+                text = start + 2
+                end = text + value[start + 1]
             else:
-                end = -1
-            if end == len(value) - 4:  # two numbers and a text are all that is in it
-                pair: Pair = pickle.loads(value)
-                return pair
-        except (KeyError, IndexError, ValueError, EOFError, pickle.UnpicklingError):
+                text = start + 5
+                end = text + int.from_bytes(value[start + 1 : text], "little") if value[start] == _LONG else -1
+            if end == len(value) - 4:
+                numbers = _number(value, 11, second), _number(value, second, start)
+                return *numbers, value[text:end].decode("utf-8", "surrogatepass")
+        except (KeyError, IndexError, UnicodeDecodeError):
             pass  # another way to write the same, or damaged: the careful reader tells
     return _read_carefully(value)
+
+
+def _number(value: bytes, start: int, end: int) -> int:
+    return int.from_bytes(value[start + 1 : end], "little", signed=end - start == 5)
 
 
 def _read_carefully(value: bytes) -> Pair:
