@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
+from fnmatch import fnmatch
 from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -14,6 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from tuwen.cli import options
+from tuwen.errors import UsageError
 
 
 class Protocol(StrEnum):
@@ -85,6 +87,9 @@ class Asked:
     tokenizers: Mapping[str, Path | None] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "models", [name for asked in self.models for name in _published(asked)])
+
     @property
     def original(self) -> bool:
         """Whether the original's definitions count."""
@@ -101,6 +106,18 @@ class Asked:
         protocol = {"protocol": Protocol.ORIGINAL.value} if self.original else {}
         first = {"first": self.first} if self.first is not None else {}
         return {**protocol, **first, **self.settings}
+
+
+def _published(asked: str) -> list[str]:
+    """The published names that a pattern such as chinese-clip/* means, or what was typed."""
+    if "*" not in asked:
+        return [asked]
+    from tuwen.models import PUBLISHED
+
+    found = [name for name in PUBLISHED if fnmatch(name, asked)]
+    if not found:
+        raise UsageError(f"no published model is called {asked}: `tuwen models` lists them")
+    return found
 
 
 FIRST = ("set", "models", "data", "split")  # options of every command, before its own
