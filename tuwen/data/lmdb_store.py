@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from struct import Struct
 from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
@@ -165,7 +166,7 @@ class Handle:
 Pair = tuple[int | str, int | str, str]
 _HEAD = b"\x80\x04\x95"  # protocol 4, and a frame
 _TAIL = b"\x94\x87\x94."  # the last text remembered; a tuple of three, remembered; the end
-_WIDTHS = {0x4B: 2, 0x4D: 3, 0x4A: 5}  # of numbers, with the sign before them: BININT1, BININT2, BININT
+_NUMBERS = {0x4B: Struct("<B"), 0x4D: Struct("<H"), 0x4A: Struct("<i")}  # behind BININT1, BININT2 and BININT
 _SHORT, _LONG = 0x8C, 0x58  # before a text: SHORT_BINUNICODE and a byte, BINUNICODE and four
 
 
@@ -174,8 +175,10 @@ def read_pair(value: bytes) -> Pair:
     if value[:3] == _HEAD and value[-4:] == _TAIL:
         try:
             # Two numbers and a text, and nothing else, at the places where Python writes them: no pickle is run.
-            second = 11 + _WIDTHS[value[11]]
-            start = second + _WIDTHS[value[second]]
+            one = _NUMBERS[value[11]]
+            second = 12 + one.size
+            other = _NUMBERS[value[second]]
+            start = second + 1 + other.size
             if value[start] == _SHORT:
                 text = start + 2
                 end = text + value[start + 1]
@@ -183,15 +186,11 @@ def read_pair(value: bytes) -> Pair:
                 text = start + 5
                 end = text + int.from_bytes(value[start + 1 : text], "little") if value[start] == _LONG else -1
             if end == len(value) - 4:
-                numbers = _number(value, 11, second), _number(value, second, start)
+                numbers = one.unpack_from(value, 12)[0], other.unpack_from(value, second + 1)[0]
                 return *numbers, value[text:end].decode("utf-8", "surrogatepass")
         except (KeyError, IndexError, UnicodeDecodeError):
             pass  # another way to write the same, or damaged: the careful reader tells
     return _read_carefully(value)
-
-
-def _number(value: bytes, start: int, end: int) -> int:
-    return int.from_bytes(value[start + 1 : end], "little", signed=end - start == 5)
 
 
 def _read_carefully(value: bytes) -> Pair:
