@@ -114,7 +114,9 @@ def _of_model(
                 console.note(f"{there} is there already / 已有结果", asked.quiet)
                 done.append(runs.read(there))
                 continue
-        with console.bar(len(dataset.texts), "", asked.quiet) as bar:
+        pictures, texts = len(dataset.pictures), len(dataset.texts)
+        total = {"retrieval": pictures + texts, "zeroshot": pictures}.get(part.task, texts)  # what `advance` is told
+        with console.bar(total, "", asked.quiet) as bar:
             bar.set_description(f"{part.name} {language}")
             try:
                 result = suite.evaluate(model, about, part, language, dataset, cache, None, bar.update)
