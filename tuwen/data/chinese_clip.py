@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -263,8 +263,10 @@ def open_texts(path: Path, failures: list[Failure], pictures: Ids | None, where:
 
 def keys_of(ids: Sequence[int | str]) -> Iterable[int]:
     """`key_of` each id."""
-    if ids and NUMBER.issuperset(map(type, ids)) and min(ids) >= 0 and max(ids) < NUMBERS_END:  # type: ignore
-        return ids  # type: ignore[return-value]
+    if ids and NUMBER.issuperset(map(type, ids)):
+        numbers = cast("Sequence[int]", ids)
+        if min(numbers) >= 0 and max(numbers) < NUMBERS_END:
+            return numbers
     return [key_of(str(id).encode()) for id in ids]
 
 

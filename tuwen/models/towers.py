@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
 from tuwen import keymap
 from tuwen.keymap import Key
+from tuwen.nn.bert import BertConfig
 
 
 def bert_keys(theirs: str, ours: str = "text") -> tuple[Key, ...]:
@@ -25,6 +27,20 @@ def bert_keys(theirs: str, ours: str = "text") -> tuple[Key, ...]:
         Key(attention, f"{block}.attention.qkv.{{w}}"),
         *after_attention_keys(layer, block),
     )
+
+
+def bert_sizes(text: BertConfig) -> dict[str, Any]:
+    """What every config.json says of a BERT in the same words; each family adds its own."""
+    return {
+        "vocab_size": text.vocabulary,
+        "hidden_size": text.width,
+        "num_hidden_layers": text.layers,
+        "num_attention_heads": text.heads,
+        "intermediate_size": text.hidden,
+        "hidden_act": text.activation,
+        "hidden_dropout_prob": text.dropout,
+        "attention_probs_dropout_prob": text.attention_dropout,
+    }
 
 
 def after_attention_keys(layer: str, block: str) -> tuple[Key, ...]:

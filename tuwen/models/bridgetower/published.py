@@ -13,6 +13,7 @@ from tuwen.errors import CheckpointError
 from tuwen.models.bridgetower.names import HEADS
 from tuwen.models.bridgetower.towers import Config
 from tuwen.models.described import OriginalFile
+from tuwen.models.towers import bert_sizes
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.processor import Processor
 from tuwen.processing.published import TRANSFORMS
@@ -86,14 +87,7 @@ def transformers_settings(config: Config) -> dict[str, Any]:
         **({"contrastive_hidden_size": contrast[0], "logit_scale_init_value": 2.6592} if contrast else {}),
         "text_config": {
             "model_type": "bridgetower_text_model",
-            "vocab_size": text.vocabulary,
-            "hidden_size": text.width,
-            "num_hidden_layers": text.layers,
-            "num_attention_heads": text.heads,
-            "intermediate_size": text.hidden,
-            "hidden_act": text.activation,
-            "hidden_dropout_prob": text.dropout,
-            "attention_probs_dropout_prob": text.attention_dropout,
+            **bert_sizes(text),
             "max_position_embeddings": text.positions,
             "type_vocab_size": text.segments,
             "layer_norm_eps": text.eps,
@@ -212,14 +206,7 @@ def _roberta(config: Config) -> dict[str, Any]:
     return {
         "architectures": ["RobertaModel"],
         "model_type": "roberta",
-        "vocab_size": text.vocabulary,
-        "hidden_size": text.width,
-        "num_hidden_layers": text.layers,
-        "num_attention_heads": text.heads,
-        "intermediate_size": text.hidden,
-        "hidden_act": text.activation,
-        "hidden_dropout_prob": text.dropout,
-        "attention_probs_dropout_prob": text.attention_dropout,
+        **bert_sizes(text),
         "initializer_range": text.initializer_range,
         "layer_norm_eps": text.eps,
         "max_position_embeddings": text.positions,

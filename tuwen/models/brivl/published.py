@@ -13,6 +13,7 @@ from tuwen.models.brivl.names import POSITION_IDS, TEXT_FILE, of_twins
 from tuwen.models.brivl.settings import DEFAULTS, Shapes, same_network
 from tuwen.models.brivl.towers import BASE_TEXT, LARGE_TEXT, TEMPERATURE, TOWERS, Config
 from tuwen.models.described import OriginalFile
+from tuwen.models.towers import bert_sizes
 from tuwen.nn.bert import BertConfig
 from tuwen.nn.efficientnet import SCALES, EfficientNetConfig, scaled
 from tuwen.processing.processor import Processor
@@ -117,14 +118,7 @@ def _bert(text: BertConfig) -> dict[str, Any]:
     return {
         "architectures": ["BertModel"],
         "model_type": "bert",
-        "vocab_size": text.vocabulary,
-        "hidden_size": text.width,
-        "num_hidden_layers": text.layers,
-        "num_attention_heads": text.heads,
-        "intermediate_size": text.hidden,
-        "hidden_act": text.activation,
-        "hidden_dropout_prob": text.dropout,
-        "attention_probs_dropout_prob": text.attention_dropout,
+        **bert_sizes(text),
         "initializer_range": text.initializer_range,
         "layer_norm_eps": text.eps,
         "max_position_embeddings": text.positions,

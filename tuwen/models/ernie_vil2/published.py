@@ -12,6 +12,7 @@ from tuwen.errors import CheckpointError
 from tuwen.models.described import OriginalFile
 from tuwen.models.ernie_vil2.settings import CONTEXT_LENGTH, Shapes, told_by
 from tuwen.models.ernie_vil2.towers import VARIANTS, Config
+from tuwen.models.towers import bert_sizes
 from tuwen.processing.image import ImagePipeline
 from tuwen.processing.processor import Processor
 
@@ -129,14 +130,7 @@ def paddlenlp_settings(config: Config) -> dict[str, Any]:
         "model_type": "ernie_vil",
         "text_config": {
             "model_type": "ernie_vil_text_model",
-            "vocab_size": text.vocabulary,
-            "hidden_size": text.width,
-            "num_hidden_layers": text.layers,
-            "num_attention_heads": text.heads,
-            "intermediate_size": text.hidden,
-            "hidden_act": text.activation,
-            "hidden_dropout_prob": text.dropout,
-            "attention_probs_dropout_prob": text.attention_dropout,
+            **bert_sizes(text),
             "max_position_embeddings": text.positions,
             "type_vocab_size": text.segments,
             "task_type_vocab_size": text.tasks or 3,
